@@ -75,7 +75,9 @@ def parse_digest(text: str) -> Digest:
     """
     body = text.removeprefix(_PREFIX)
     if len(body) != _HEX or body == text or not set(body) <= set("0123456789abcdef"):
-        raise InvalidDigestError(f"{text!r} is not a digest; a digest is b3: and 64 hexadecimal digits.", subject=text)
+        raise InvalidDigestError(
+            f"{text!r} is not a digest; a digest is b3: and 64 hexadecimal digits.", subject=text
+        )
     return Digest(text)
 
 

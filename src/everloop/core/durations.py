@@ -32,7 +32,9 @@ def parse_duration(text: str | float | timedelta) -> timedelta:
         return timedelta(seconds=text)
     match = _FORM.fullmatch(text.strip())
     if match is None:
-        raise InvalidDurationError(f"{text!r} is not a duration; write a number and a unit, for example 90s, 15m, 6h, 7d.")
+        raise InvalidDurationError(
+            f"{text!r} is not a duration; write a number and a unit, for example 90s, 15m, 6h, 7d."
+        )
     return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
 
 

@@ -1,0 +1,296 @@
+"""The object store: bytes in files, places in the catalog.
+
+Order of a put: look up, write the file under a new name, commit the row. Two writers of the same bytes both
+succeed; the row keeps the first file. Reads remember places; a file that moved (its pack was rewritten) is
+looked up once more.
+Tests: tests/unit/kernel/objects, tests/contract/test_objects.py, tests/property/test_objects.py.
+"""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from blake3 import blake3
+
+from everloop.core.digests import Digest, digest_bytes, digest_file
+from everloop.core.ids import new_id
+from everloop.kernel.objects import packs, tables
+from everloop.kernel.objects.cache import DEFAULT_LIMIT, LocalCache
+from everloop.kernel.objects.files import open_files
+from everloop.kernel.objects.files.local import refuse_full_disk
+from everloop.kernel.objects.protocol import DigestMismatchError, LostObjectError, ObjectNotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    import sqlalchemy as sa
+
+    from everloop.kernel.catalog import Catalog
+    from everloop.kernel.objects.protocol import Content
+    from everloop.kernel.objects.tables import Location
+
+Verify = Literal["always", "small", "never"]
+"""Which reads are checked against their digest: all, those up to 4 MiB, none."""
+FOLDER = "objects"
+
+# Hashing this much takes about a millisecond; larger objects are checked by `fsck`, or when asked.
+_SMALL_TO_VERIFY = 4 << 20
+_CHUNK = 8 << 20
+_REMEMBERED = 100_000
+
+
+class ObjectStore:
+    """A content-addressed store on a folder or an obstore URL; implements `Objects`.
+
+    Args:
+        catalog: holds the table `object`.
+        url: a folder or a URL; one catalog for each URL.
+        cache: folder for local copies and for spooling.
+        options: obstore's options for the URL.
+        verify: which reads are checked against their digest.
+        cache_limit: bytes of local copies to keep.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        url: str,
+        *,
+        cache: Path,
+        options: Mapping[str, str] | None = None,
+        verify: Verify = "small",
+        cache_limit: int = DEFAULT_LIMIT,
+    ) -> None:
+        self.catalog = catalog
+        self.files = open_files(url, staging=cache / "staging", options=options)
+        self._cache = LocalCache(cache / "copies", limit=cache_limit)
+        self._verify = verify
+        self._places: dict[Digest, Location] = {}
+
+    def put(self, content: Content, *, durable: bool = True) -> Digest:
+        """Store bytes, a file or a stream; see `Objects.put`."""
+        if isinstance(content, bytes | bytearray | memoryview):
+            return self._put_bytes(bytes(content), durable=durable)
+        if isinstance(content, Path):
+            digest = digest_file(content)
+            if digest in self._keep([digest]):
+                return digest
+            return self._put_stream(_chunks(content), durable=durable)
+        return self._put_stream(content, durable=durable)
+
+    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
+        """Store many pieces; small new ones share packs of about 32 MiB."""
+        digests = [digest_bytes(content) for content in contents]
+        fresh = dict(zip(digests, contents, strict=True))
+        for known in self._keep(list(fresh)):
+            del fresh[known]
+        small = [(digest, content) for digest, content in fresh.items() if len(content) <= packs.SMALL]
+        if len(small) == 1:
+            small = []
+        else:
+            fresh = {digest: content for digest, content in fresh.items() if len(content) > packs.SMALL}
+        for content in fresh.values():
+            self._put_bytes(content, durable=durable)
+        for pack in packs.fill_packs(small):
+            self.files.write(pack.name, pack.pieces(), durable=durable)
+            self._record(pack.locations)
+        return digests
+
+    def get(self, digest: Digest, *, verify: bool | None = None) -> bytes:
+        """Return the bytes of an object; see `Objects.get`."""
+        place, content = self._read(digest, lambda at: self.files.read(at.file, at.offset or 0, at.size))
+        is_checked = self._is_verified(place.size) if verify is None else verify
+        if is_checked or len(content) != place.size:
+            check(digest, digest_bytes(content))
+        return content
+
+    def get_range(self, digest: Digest, start: int, length: int) -> bytes:
+        """Return part of an object; see `Objects.get_range`."""
+
+        def read(at: Location) -> bytes:
+            count = min(length, at.size - start)
+            return self.files.read(at.file, (at.offset or 0) + start, count) if count > 0 else b""
+
+        return self._read(digest, read)[1]
+
+    def exists(self, digest: Digest) -> bool:
+        """Return whether the object can be read."""
+        with self.catalog.read() as connection:
+            place = tables.find(connection, [digest]).get(digest)
+        return place is not None and self.files.size(place.file) is not None
+
+    def size(self, digest: Digest) -> int:
+        """Return the number of bytes."""
+        return self._place(digest).size
+
+    def path(self, digest: Digest) -> Path:
+        """Return a local file with the content; see `Objects.path`."""
+        place = self._place(digest)
+        own = self.files.path(place.file) if place.offset is None else None
+        if own is None:
+            return self._cache.path(digest, place.size, lambda: self._verified_chunks(digest))
+        if own.exists():
+            return own
+        self._places.pop(digest, None)
+        raise _lost(digest)
+
+    def delete(self, digest: Digest) -> None:
+        """Forget an object; bytes inside a pack go when the pack is rewritten."""
+        with self.catalog.transaction() as connection:
+            place = tables.find(connection, [digest]).get(digest)
+            tables.drop(connection, [digest])
+        self.forget([digest])
+        if place is not None and place.offset is None:
+            self.files.delete([place.file])
+
+    def keep(self, connection: sa.Connection, digests: Iterable[Digest]) -> None:
+        """Start a new grace period for objects inside the caller's transaction.
+
+        Call it in the transaction that writes a row which refers to them.
+
+        Raises:
+            ObjectNotFoundError: one is not in the store.
+        """
+        asked = set(digests)
+        missing = asked - tables.touch(connection, asked, self.catalog.now(connection))
+        if missing:
+            raise _unknown(min(missing))
+
+    def forget(self, digests: Iterable[Digest]) -> None:
+        """Drop what this process remembers of objects, local copies included."""
+        for digest in digests:
+            self._places.pop(digest, None)
+            self._cache.forget(digest)
+
+    def write_whole(self, digest: Digest, content: bytes) -> Location:
+        """Write bytes to a new file of their own, without a row."""
+        place = tables.Location(digest, len(content), _new_name(digest), None)
+        self.files.write(place.file, [content], durable=True)
+        return place
+
+    def _put_bytes(self, content: bytes, *, durable: bool) -> Digest:
+        digest = digest_bytes(content)
+        if digest not in self._keep([digest]):
+            place = tables.Location(digest, len(content), _new_name(digest), None)
+            self.files.write(place.file, [content], durable=durable)
+            self._record([place])
+        return digest
+
+    def _put_stream(self, pieces: Iterable[bytes], *, durable: bool) -> Digest:
+        staged = self.files.staging / new_id()
+        try:
+            digest = self._spool(pieces, staged)
+            if digest not in self._keep([digest]):
+                place = tables.Location(digest, staged.stat().st_size, _new_name(digest), None)
+                self.files.adopt(place.file, staged, durable=durable)
+                self._record([place])
+        finally:
+            staged.unlink(missing_ok=True)
+        return digest
+
+    def _spool(self, pieces: Iterable[bytes], staged: Path) -> Digest:
+        hasher = blake3()
+        with refuse_full_disk(str(self.files.staging)), staged.open("wb", buffering=1 << 20) as file:
+            for piece in pieces:
+                hasher.update(piece)
+                file.write(piece)
+        return Digest("b3:" + hasher.hexdigest())
+
+    def _keep(self, digests: Sequence[Digest]) -> set[Digest]:
+        """Start a new grace period for those that are in the store with their files; return them."""
+        with self.catalog.read() as connection:
+            places = tables.find(connection, digests)
+        if not places:
+            return set()
+        gone = {name for name in {place.file for place in places.values()} if self.files.size(name) is None}
+        whole = [digest for digest, place in places.items() if place.file not in gone]
+        with self.catalog.transaction() as connection:
+            tables.drop_lost(connection, [place for place in places.values() if place.file in gone])
+            return tables.touch(connection, whole, self.catalog.now(connection))
+
+    def _record(self, places: Sequence[Location]) -> None:
+        with self.catalog.transaction() as connection:
+            tables.insert(connection, places, self.catalog.now(connection))
+            kept = tables.find(connection, [places[0].digest]) if len(places) == 1 else {}
+        for place in places:
+            if place.offset is None and kept and kept[place.digest].file != place.file:
+                self.files.delete([place.file])
+
+    def _place(self, digest: Digest) -> Location:
+        place = self._places.get(digest)
+        if place is not None:
+            return place
+        with self.catalog.read() as connection:
+            place = tables.find(connection, [digest]).get(digest)
+        if place is None:
+            raise _unknown(digest)
+        if len(self._places) >= _REMEMBERED:
+            self._places.clear()
+        self._places[digest] = place
+        return place
+
+    def _read(self, digest: Digest, read: Callable[[Location], bytes]) -> tuple[Location, bytes]:
+        place = self._place(digest)
+        with suppress(FileNotFoundError):
+            return place, read(place)
+        self._places.pop(digest, None)
+        place = self._place(digest)
+        try:
+            return place, read(place)
+        except FileNotFoundError as error:
+            self._places.pop(digest, None)
+            raise _lost(digest) from error
+
+    def _verified_chunks(self, digest: Digest) -> Iterator[bytes]:
+        hasher = blake3()
+        for start in range(0, self.size(digest), _CHUNK):
+            piece = self.get_range(digest, start, _CHUNK)
+            hasher.update(piece)
+            yield piece
+        check(digest, Digest("b3:" + hasher.hexdigest()))
+
+    def _is_verified(self, size: int) -> bool:
+        return self._verify == "always" or (self._verify == "small" and size <= _SMALL_TO_VERIFY)
+
+
+def check(digest: Digest, found: Digest) -> None:
+    """Compare the digest of bytes with the name they were stored under.
+
+    Raises:
+        DigestMismatchError: they differ.
+    """
+    if digest != found:
+        raise DigestMismatchError(
+            f"object {digest[:11]} is damaged: its bytes hash to {found[:11]}. "
+            "Run `everloop fsck --repair-from URL` to fetch it again from a remote.",
+            subject=digest,
+        )
+
+
+def _new_name(digest: Digest) -> str:
+    return f"{FOLDER}/{digest[3:5]}/{digest[5:]}.{secrets.token_hex(4)}"
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_CHUNK):
+            yield piece
+
+
+def _unknown(digest: Digest) -> ObjectNotFoundError:
+    return ObjectNotFoundError(
+        f"there is no object {digest[:11]} in the store. It was never stored here, or was collected; "
+        "run the step that makes it again.",
+        subject=digest,
+    )
+
+
+def _lost(digest: Digest) -> LostObjectError:
+    return LostObjectError(
+        f"object {digest[:11]} is in the catalog but its file is gone from the store. "
+        "Run `everloop fsck --repair-from URL` to fetch it from a remote.",
+        subject=digest,
+    )

@@ -1,0 +1,141 @@
+"""The table of objects: where the bytes of each digest lie.
+
+A row is written after its file. A file is never written twice: every write takes a new name, so that a
+collector that removes an old file can never hit what a writer has just written. Tests:
+tests/unit/kernel/objects.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from everloop.core.digests import Digest
+from everloop.kernel.catalog.schema import Time, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from datetime import datetime
+
+stored = sa.Table(
+    "object",
+    metadata,
+    sa.Column("digest", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("pack_offset", sa.BigInteger, nullable=True),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Index("ix_object_file", "file"),
+)
+
+# Both databases take more bound values than this in one statement.
+_AT_ONCE = 500
+
+
+class Location(NamedTuple):
+    """Where the bytes of one object lie; `offset` is None when the file is the object."""
+
+    digest: Digest
+    size: int
+    file: str
+    offset: int | None
+
+
+def find(connection: sa.Connection, digests: Iterable[Digest]) -> dict[Digest, Location]:
+    """Return the locations of those digests that are known."""
+    found: dict[Digest, Location] = {}
+    for batch in _batches(list(digests)):
+        rows = connection.execute(_select().where(stored.c.digest.in_(batch)))
+        found.update((Digest(row.digest), _location(row)) for row in rows)
+    return found
+
+
+def touch(connection: sa.Connection, digests: Iterable[Digest], now: datetime) -> set[Digest]:
+    """Start a new grace period for objects; return those that are known."""
+    known: set[Digest] = set()
+    for batch in _batches(sorted(digests)):
+        statement = sa.update(stored).where(stored.c.digest.in_(batch)).values(created_at=now)
+        known.update(Digest(row[0]) for row in connection.execute(statement.returning(stored.c.digest)))
+    return known
+
+
+def insert(connection: sa.Connection, locations: Sequence[Location], now: datetime) -> None:
+    """Add rows; an object that is known keeps its place and starts a new grace period."""
+    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    statement = build(stored)
+    statement = statement.on_conflict_do_update(
+        index_elements=["digest"], set_={"created_at": statement.excluded.created_at}
+    )
+    rows = [
+        {"digest": d, "size": size, "file": file, "pack_offset": offset, "created_at": now}
+        for d, size, file, offset in sorted(locations)
+    ]
+    if rows:
+        connection.execute(statement, rows)
+
+
+def move(connection: sa.Connection, old_file: str, locations: Sequence[Location]) -> None:
+    """Point rows that still lie in `old_file` to their new place."""
+    statement = (
+        sa.update(stored)
+        .where(stored.c.digest == sa.bindparam("which"), stored.c.file == old_file)
+        .values(file=sa.bindparam("to_file"), pack_offset=sa.bindparam("to_offset"))
+    )
+    rows = [{"which": d, "to_file": file, "to_offset": offset} for d, _, file, offset in locations]
+    if rows:
+        connection.execute(statement, rows)
+
+
+def drop(
+    connection: sa.Connection, digests: Iterable[Digest], *, untouched_since: datetime | None = None
+) -> set[Digest]:
+    """Remove rows, only those not touched after `untouched_since` when given; return the removed."""
+    gone: set[Digest] = set()
+    for batch in _batches(sorted(digests)):
+        statement = sa.delete(stored).where(stored.c.digest.in_(batch))
+        if untouched_since is not None:
+            statement = statement.where(stored.c.created_at <= untouched_since)
+        gone.update(Digest(row[0]) for row in connection.execute(statement.returning(stored.c.digest)))
+    return gone
+
+
+def drop_lost(connection: sa.Connection, locations: Iterable[Location]) -> None:
+    """Remove rows whose file is gone, unless they have moved meanwhile."""
+    for location in locations:
+        connection.execute(
+            sa.delete(stored).where(stored.c.digest == location.digest, stored.c.file == location.file)
+        )
+
+
+def pages(connection: sa.Connection, *, size: int = 5_000) -> Iterator[list[tuple[Location, datetime]]]:
+    """Yield every object with its time, ordered by digest, a page at a time."""
+    after = ""
+    while True:
+        statement = _select().where(stored.c.digest > after).order_by(stored.c.digest).limit(size)
+        rows = [(_location(row), row.created_at) for row in connection.execute(statement)]
+        if rows:
+            yield rows
+        if len(rows) < size:
+            return
+        after = rows[-1][0].digest
+
+
+def in_file(connection: sa.Connection, file: str) -> list[Location]:
+    """Return the objects that lie in a file, in the order of their bytes."""
+    rows = connection.execute(_select().where(stored.c.file == file).order_by(stored.c.pack_offset))
+    return [_location(row) for row in rows]
+
+
+def _select() -> sa.Select[Any]:
+    return sa.select(stored.c.digest, stored.c.size, stored.c.file, stored.c.pack_offset, stored.c.created_at)
+
+
+def _location(row: sa.Row[Any]) -> Location:
+    return Location(Digest(row.digest), row.size, row.file, row.pack_offset)
+
+
+def _batches(digests: list[Digest]) -> Iterator[list[Digest]]:
+    for start in range(0, len(digests), _AT_ONCE):
+        yield digests[start : start + _AT_ONCE]

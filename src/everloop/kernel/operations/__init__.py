@@ -1,0 +1,6 @@
+"""Verbs stated once: permission, route, event and command of a method, and how a call reaches it."""
+
+from everloop.kernel.operations.service import Service
+from everloop.kernel.operations.statement import Operation, operation, operations_of
+
+__all__ = ["Operation", "Service", "operation", "operations_of"]
