@@ -1,0 +1,89 @@
+"""Find out what is running: git state, script, command line, interpreter, installed distributions.
+
+Nothing here may stop a run: outside git, without git, or in a notebook the fields stay empty. Tests:
+tests/unit/tracking/test_capture.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everloop.tracking.records import Capture
+
+if TYPE_CHECKING:
+    from everloop.kernel.objects import Objects
+
+_GIT_TIMEOUT_S = 10
+_LARGEST_DIFF = 8 << 20
+
+
+def capture(objects: Objects) -> Capture:
+    """Return code and environment of this process; the diff and the lock are stored as objects."""
+    script = _script()
+    tree = _work_tree(script.parent if script else Path.cwd())
+    commit, branch, diff = _git_state(tree) if tree else ("", "", b"")
+    return Capture(
+        commit=commit,
+        branch=branch,
+        diff=objects.put(diff) if diff else None,
+        script=_relative(script, tree),
+        command=[Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else [],
+        python=platform.python_version(),
+        platform=_platform(),
+        environment=objects.put(environment_lock()),
+    )
+
+
+@functools.cache
+def environment_lock() -> bytes:
+    """Return the installed distributions as lines `name==version`, sorted; read once per process."""
+    lines = {f"{item.metadata['Name'].lower()}=={item.version}" for item in importlib.metadata.distributions()}
+    return ("\n".join(sorted(lines)) + "\n").encode()
+
+
+@functools.cache
+def _platform() -> str:
+    return platform.platform()
+
+
+def _script() -> Path | None:
+    filename = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path(filename).resolve() if filename else None
+
+
+def _relative(script: Path | None, tree: Path | None) -> str:
+    if script is None:
+        return ""
+    return str(script.relative_to(tree)) if tree and script.is_relative_to(tree) else str(script)
+
+
+def _work_tree(folder: Path) -> Path | None:
+    return next((place for place in (folder, *folder.parents) if (place / ".git").exists()), None)
+
+
+def _git_state(tree: Path) -> tuple[str, str, bytes]:
+    commit = _git(tree, "rev-parse", "HEAD").decode().strip()
+    if not commit:
+        return "", "", b""
+    branch = _git(tree, "rev-parse", "--abbrev-ref", "HEAD").decode().strip()
+    diff = _git(tree, "diff", "HEAD", "--no-ext-diff", "--no-color")
+    return commit, branch, diff if len(diff) <= _LARGEST_DIFF else b""
+
+
+def _git(tree: Path, *arguments: str) -> bytes:
+    program = shutil.which("git")
+    if program is None:
+        return b""
+    command = [program, "-C", str(tree), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_GIT_TIMEOUT_S, check=False)  # noqa: S603 - our own arguments
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+    return done.stdout if done.returncode == 0 else b""
