@@ -11,7 +11,7 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from blake3 import blake3
 
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from everloop.kernel.objects.protocol import Content
     from everloop.kernel.objects.tables import Location
 
-Verify = Literal["always", "small", "never"]
-"""Which reads are checked against their digest: all, those up to 4 MiB, none."""
 FOLDER = "objects"
 
 # Hashing this much takes about a millisecond; larger objects are checked by `fsck`, or when asked.
@@ -50,7 +48,7 @@ class ObjectStore:
         url: a folder or a URL; one catalog for each URL.
         cache: folder for local copies and for spooling.
         options: obstore's options for the URL.
-        verify: which reads are checked against their digest.
+        verify: check what is read against its digest, up to 4 MiB; larger objects when asked, or by `fsck`.
         cache_limit: bytes of local copies to keep.
     """
 
@@ -61,7 +59,7 @@ class ObjectStore:
         *,
         cache: Path,
         options: Mapping[str, str] | None = None,
-        verify: Verify = "small",
+        verify: bool = True,
         cache_limit: int = DEFAULT_LIMIT,
     ) -> None:
         self.catalog = catalog
@@ -102,7 +100,7 @@ class ObjectStore:
     def get(self, digest: Digest, *, verify: bool | None = None) -> bytes:
         """Return the bytes of an object; see `Objects.get`."""
         place, content = self._read(digest, lambda at: self.files.read(at.file, at.offset or 0, at.size))
-        is_checked = self._is_verified(place.size) if verify is None else verify
+        is_checked = verify if verify is not None else self._verify and place.size <= _SMALL_TO_VERIFY
         if is_checked or len(content) != place.size:
             check(digest, digest_bytes(content))
         return content
@@ -251,9 +249,6 @@ class ObjectStore:
             hasher.update(piece)
             yield piece
         check(digest, Digest("b3:" + hasher.hexdigest()))
-
-    def _is_verified(self, size: int) -> bool:
-        return self._verify == "always" or (self._verify == "small" and size <= _SMALL_TO_VERIFY)
 
 
 def check(digest: Digest, found: Digest) -> None:
