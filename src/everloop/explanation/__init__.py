@@ -1,1 +1,5 @@
-"""explanation."""
+"""Attribute predictions to features: closed form for linear models, native contributions for trees, global importance.
+
+Contributions are additive to the model's margin (log-odds for a classifier). Start with `service.py`. Tests:
+tests/unit/explanation.
+"""

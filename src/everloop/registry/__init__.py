@@ -1,1 +1,5 @@
-"""registry."""
+"""Named models and their immutable versions: signature, flavors, aliases, gates, approvals.
+
+Start with `model.py` (what a step returns), `service.py` (the verbs) and `rules.py` (the gate's decision). A new kind of
+model is one file in `flavors/`. Tests: tests/unit/registry, tests/contract/test_flavors.py.
+"""
