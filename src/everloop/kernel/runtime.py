@@ -115,7 +115,7 @@ class RemoteKernel(Kernel):
     """The kernel of a client: operations and objects travel over HTTP; there is no catalog and no event log here."""
 
     def __init__(self, settings: Settings, transport: Transport) -> None:
-        from everloop.kernel.operations.transport import RemoteObjects
+        from everloop.kernel.operations.remote_objects import RemoteObjects
 
         self.settings = settings
         self.clock = SystemClock()

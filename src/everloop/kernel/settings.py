@@ -46,6 +46,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allowed_hosts: names the API answers to besides loopback.
         checkpoint_file: where signed checkpoints of the event log are appended; empty means only on demand.
         scheduler_every_s: pause between two passes of the scheduler.
+        webhook_hosts: `host` or `host:port` that webhooks may be sent to; none by default.
     """
 
     home: Path = Path(HOME)
@@ -63,6 +64,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_hosts: list[str] = []
     checkpoint_file: str = ""
     scheduler_every_s: float = 1.0
+    webhook_hosts: list[str] = []
 
     @property
     def catalog_address(self) -> str:
@@ -140,7 +142,7 @@ def _parse(name: str, kind: object, text: str) -> object:
         return msgspec.json.decode(text.encode())
     except msgspec.DecodeError:
         try:
-            return msgspec.convert(text, kind, strict=False)  # type: ignore[call-overload]
+            return msgspec.convert(text, kind, strict=False)
         except msgspec.ValidationError as error:
             raise InvalidSettingError(
                 f"{PREFIX}{name.upper()}={text!r} is not valid: {error}.", subject=name

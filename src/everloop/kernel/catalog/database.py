@@ -177,7 +177,7 @@ def _beginner(statement: str) -> Callable[[sa.Connection], None]:
 
 def _prepare_sqlite(connection: sa.engine.interfaces.DBAPIConnection, record: object) -> None:
     del record
-    connection.isolation_level = None  # type: ignore[attr-defined]  # sqlite3's own: we emit BEGIN ourselves
+    connection.isolation_level = None  # sqlite3's own: we emit BEGIN ourselves
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",

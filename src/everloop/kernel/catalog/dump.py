@@ -17,7 +17,7 @@ from everloop.core.errors import EverloopError
 from everloop.kernel.catalog.migrate import HEAD, VERSION_TABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 _ROWS_AT_ONCE = 5_000
@@ -71,8 +71,13 @@ def read_header(source: Path) -> DumpHeader:
         ) from error
 
 
-def load_tables(connection: sa.Connection, source: Path) -> DumpHeader:
+def load_tables(connection: sa.Connection, source: Path, *, leave_out: Collection[str] = ()) -> DumpHeader:
     """Fill an empty, migrated database from a dump.
+
+    Args:
+        connection: an open write transaction.
+        source: the dump.
+        leave_out: tables that the caller fills itself.
 
     Raises:
         UnreadableDumpError: the file is no dump, or of another schema.
@@ -91,7 +96,7 @@ def load_tables(connection: sa.Connection, source: Path) -> DumpHeader:
                 f"the catalog holds rows in {table.name}. Restore into an empty home (--home NEW_FOLDER)."
             )
     with zipfile.ZipFile(source) as archive:
-        for name in header.rows:
+        for name in [table for table in tables if table in header.rows and table not in leave_out]:
             _load_table(connection, tables[name], archive)
     _advance_sequences(connection, tables)
     return header

@@ -106,7 +106,7 @@ def _seal_batch(connection: sa.Connection, dialect: str) -> int:
         previous = digest
     if updates:
         statement = event.update().where(event.c.seq == sa.bindparam("s"))
-        values = {
+        values: dict[str, sa.BindParameter[Any]] = {
             "position": sa.bindparam("p"),
             "previous_hash": sa.bindparam("v"),
             "hash": sa.bindparam("h"),

@@ -5,9 +5,12 @@ Tests: tests/unit/kernel/test_operations.py.
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from everloop.kernel.runtime import Kernel
 
 _key: ContextVar[str] = ContextVar("everloop_idempotency_key", default="")
+# What msgspec.convert takes as it is; everything else is first brought to plain JSON values.
+_KEPT = (bytes, dt.datetime, dt.date, dt.timedelta, Decimal, UUID)
 _PLAIN = (str, int, float, bool, type(None))
 
 
@@ -114,19 +119,11 @@ def _convert(operation: Operation, name: str, value: object) -> object:
     if kind in _PLAIN and type(value) is kind:
         return value
     try:
-        return msgspec.convert(msgspec.to_builtins(value, builtin_types=_kept_types()), kind)
+        return msgspec.convert(msgspec.to_builtins(value, builtin_types=_KEPT), kind)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         reason, _, path = str(error).partition(" - at `$")
         where = f"$.{name}{path.rstrip('`')}"
         raise InvalidArgumentError(f"{operation.name}: {reason} at {where}.", path=where) from error
-
-
-def _kept_types() -> tuple[type, ...]:
-    import datetime
-    import decimal
-    import uuid
-
-    return (bytes, datetime.datetime, datetime.date, datetime.timedelta, decimal.Decimal, uuid.UUID)
 
 
 def _recall(kernel: Kernel, operation: Operation, key: str, request: str) -> Any:  # noqa: ANN401

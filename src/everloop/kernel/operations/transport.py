@@ -6,8 +6,6 @@ request whose answer was lost can be sent again. Tests: tests/integration/test_r
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -99,62 +97,3 @@ def _problem(answer: urllib3.BaseHTTPResponse) -> dict[str, Any]:
         "detail": f"the server answered {answer.status} without a reason. Look at its log.",
         "code": "everloop.error",
     }
-
-
-class RemoteObjects:
-    """The objects of a server, by digest; the same methods as the local store where a client needs them."""
-
-    def __init__(self, transport: Transport, cache: Path | None = None) -> None:
-        self._transport = transport
-        self._cache = cache or Path(tempfile.mkdtemp(prefix="everloop-objects-"))
-
-    def put(self, content: bytes | Path) -> Any:  # noqa: ANN401 - Digest; see the Protocol
-        """Send some bytes or a file and return their digest; what the server has is not sent again."""
-        from everloop.core.digests import digest_bytes, digest_file
-
-        digest = digest_bytes(content) if isinstance(content, bytes) else digest_file(content)
-        if self.exists(digest):
-            return digest
-        if isinstance(content, bytes):
-            self._transport.request("PUT", f"{API}/objects/{digest}", body=content)
-        else:
-            with content.open("rb") as file:
-                self._transport.request("PUT", f"{API}/objects/{digest}", body=file)
-        return digest
-
-    def put_many(self, contents: list[bytes]) -> list[Any]:
-        """Send several contents in order."""
-        return [self.put(content) for content in contents]
-
-    def get(self, digest: str) -> bytes:
-        """Return an object's bytes."""
-        return self._transport.request("GET", f"{API}/objects/{digest}").data
-
-    def get_range(self, digest: str, start: int, length: int) -> bytes:
-        """Return `length` bytes from `start`."""
-        headers = {"Range": f"bytes={start}-{start + length - 1}"}
-        return self._transport.request("GET", f"{API}/objects/{digest}", headers=headers).data
-
-    def exists(self, digest: str) -> bool:
-        """Return whether the server has the object."""
-        from everloop.core.errors import NotFoundError
-
-        try:
-            self.size(digest)
-        except NotFoundError:
-            return False
-        return True
-
-    def size(self, digest: str) -> int:
-        """Return an object's size in bytes."""
-        answer = self._transport.request("GET", f"{API}/objects/{digest}/size")
-        return int(msgspec.json.decode(answer.data))
-
-    def path(self, digest: str) -> Path:
-        """Return a local copy of the object, fetched once."""
-        target = self._cache / digest.removeprefix("b3:")
-        if not target.exists():
-            partial = target.with_suffix(f".{new_id()}")
-            partial.write_bytes(self.get(digest))
-            partial.replace(target)
-        return target

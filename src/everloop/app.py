@@ -1,0 +1,220 @@
+"""Composition: settings -> kernel -> stages. `everloop.connect()` returns the app, embedded or remote.
+
+Stages are made on first use, so that a program which only logs a run does not pay for the others. Tests: tests/integration/test_remote.py,
+tests/unit/test_app.py.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from everloop.kernel import Kernel, RemoteKernel, open_kernel
+from everloop.kernel.settings import load_settings
+from everloop.kernel.shared_clock import SharedClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from datetime import datetime
+    from pathlib import Path
+    from types import TracebackType
+
+    import sqlalchemy as sa
+
+    from everloop.alerting import Alerting
+    from everloop.core.clock import Clock
+    from everloop.core.digests import Digest
+    from everloop.data import Data
+    from everloop.evaluation import Evaluation
+    from everloop.explanation import Explanation
+    from everloop.kernel.operations import Service
+    from everloop.kernel.system import System
+    from everloop.loop import Loop
+    from everloop.monitoring import Monitoring
+    from everloop.pipelines import Pipelines
+    from everloop.registry import Registry
+    from everloop.serving import Serving
+    from everloop.tracking import Tracking
+
+STAGES = (
+    "system", "data", "tracking", "pipelines", "evaluation", "explanation", "registry", "serving", "alerting", "monitoring", "loop",
+)  # fmt: skip
+
+
+class App:
+    """Every stage over one kernel.
+
+    Attributes:
+        kernel: catalog, objects, events, clock and settings; of a remote app only settings, clock and objects.
+    """
+
+    def __init__(self, kernel: Kernel) -> None:
+        self.kernel = kernel
+
+    @cached_property
+    def system(self) -> System:
+        """Return state, events and objects of the home."""
+        from everloop.kernel.system import System
+
+        return System(self.kernel, roots=[_roots_of(stage) for stage in STAGES])
+
+    @cached_property
+    def data(self) -> Data:
+        """Return datasets, versions, checks."""
+        from everloop.data import Data
+
+        return Data(self.kernel)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """Return experiments and runs."""
+        from everloop.tracking import Tracking
+
+        return Tracking(self.kernel)
+
+    @cached_property
+    def pipelines(self) -> Pipelines:
+        """Return pipelines, schedules and their runs."""
+        from everloop.pipelines import Pipelines
+
+        return Pipelines(self.kernel, data=self.data, tracking=self.tracking)
+
+    @cached_property
+    def evaluation(self) -> Evaluation:
+        """Return measures and comparisons."""
+        from everloop.evaluation import Evaluation
+
+        return Evaluation(self.kernel)
+
+    @cached_property
+    def explanation(self) -> Explanation:
+        """Return attributions."""
+        from everloop.explanation import Explanation
+
+        return Explanation(self.kernel)
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Return models, versions, aliases, gates."""
+        from everloop.registry import Registry
+
+        return Registry(self.kernel, evaluation=self.evaluation)
+
+    @cached_property
+    def serving(self) -> Serving:
+        """Return deployments, predictions, labels."""
+        from everloop.serving import Serving
+
+        return Serving(self.kernel, registry=self.registry)
+
+    @cached_property
+    def alerting(self) -> Alerting:
+        """Return alerts and channels."""
+        from everloop.alerting import Alerting
+
+        return Alerting(self.kernel)
+
+    @cached_property
+    def monitoring(self) -> Monitoring:
+        """Return windows, drift, performance."""
+        from everloop.monitoring import Monitoring
+
+        return Monitoring(
+            self.kernel, data=self.data, registry=self.registry, serving=self.serving, alerting=self.alerting
+        )
+
+    @cached_property
+    def loop(self) -> Loop:
+        """Return policies and cycles."""
+        from everloop.loop import Loop
+
+        return Loop(
+            self.kernel,
+            data=self.data,
+            pipelines=self.pipelines,
+            registry=self.registry,
+            serving=self.serving,
+            monitoring=self.monitoring,
+            alerting=self.alerting,
+        )
+
+    @property
+    def services(self) -> list[Service]:
+        """Return every stage."""
+        return [getattr(self, stage) for stage in STAGES]
+
+    def tick(self) -> None:
+        """Make one pass of everything that acts by itself: schedules, prediction logs, windows, cycles, alerts.
+
+        The scheduler calls it every second; a replay calls it when it has moved the clock. Any number of processes may
+        call it: each piece of work is claimed in the catalog.
+        """
+        self.pipelines.tick()
+        self.serving.tick()
+        self.monitoring.tick()
+        self.loop.tick()
+        self.alerting.tick()
+        self.kernel.events.seal()
+
+    def close(self) -> None:
+        """Seal the events and close the connections."""
+        self.kernel.close()
+
+    def __enter__(self) -> Self:
+        """Return the app itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the app."""
+        self.close()
+
+
+def connect(
+    url: str | None = None,
+    *,
+    home: str | Path | None = None,
+    token: str | None = None,
+    clock: Clock | None = None,
+    simulate_from: datetime | None = None,
+    **settings: Any,  # noqa: ANN401 - fields of Settings
+) -> App:
+    """Open Everloop: the home on this machine, or a running server.
+
+    Args:
+        url: address of a server, `http://127.0.0.1:8787`; by default `EVERLOOP_URL`, and without it the local home.
+        home: folder of the home; by default the nearest `.everloop` upward of the working folder.
+        token: the server's secret; by default `EVERLOOP_TOKEN`.
+        clock: the time to live in; for tests.
+        simulate_from: make a home in simulated time that starts here; one that exists keeps its time.
+        **settings: fields of `Settings`, which win over the file and the environment.
+
+    Returns:
+        The app; it has the same stages and methods in both cases.
+
+    Raises:
+        InvalidSettingError, NewerSchemaError, CatalogUnavailableError: as named.
+    """
+    chosen = load_settings(url=url, home=home, token=token, **settings)
+    if chosen.url and home is None:
+        from everloop.kernel.operations.transport import Transport
+
+        return App(RemoteKernel(chosen, Transport(chosen.url, chosen.token)))
+    if simulate_from is not None:
+        SharedClock.create(chosen.home / "clock", simulate_from)
+    return App(open_kernel(chosen, clock=clock))
+
+
+def _roots_of(stage: str) -> Callable[[sa.Connection], Iterable[tuple[Digest, str]]]:
+    def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
+        import importlib
+        from importlib.util import find_spec
+
+        if find_spec(f"everloop.{stage}.tables") is None:
+            return ()
+        tables = importlib.import_module(f"everloop.{stage}.tables")
+        found: Iterable[tuple[Digest, str]] = tables.roots(connection) if hasattr(tables, "roots") else ()
+        return found
+
+    return roots

@@ -1,0 +1,197 @@
+"""The HTTP API: one route for each operation, and the objects.
+
+Nothing here knows a stage: routes are read off the services that `app` holds. Operations run in threads, because they
+wait for the database. Tests: tests/integration/test_remote.py, tests/unit/server.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+from starlette.routing import Route
+
+from everloop import __version__
+from everloop.core.actors import acting_as
+from everloop.core.errors import EverloopError, InvalidInputError, NotFoundError
+from everloop.kernel.operations import operations_of
+from everloop.kernel.operations.calls import InvalidArgumentError, authorize, idempotent
+from everloop.kernel.operations.transport import API
+from everloop.server.guard import Guard
+from everloop.server.objects import object_routes
+from everloop.server.openapi import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp
+
+    from everloop.kernel.operations import Operation, Service
+
+MAX_BODY_BYTES = 64 << 20
+_log = logging.getLogger(__name__)
+_BAD_JSON = "the body is not valid JSON: {}. Send an object with the operation's parameters."
+
+
+class BodyTooLargeError(InvalidInputError):
+    """A request body is larger than an operation may have."""
+
+    code = "server.body-too-large"
+    status = 413
+
+
+class InternalError(EverloopError):
+    """A fault of Everloop; the log has the details."""
+
+    code = "server.internal"
+    status = 500
+
+
+def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[str] = ()) -> ASGIApp:
+    """Return the ASGI application of the API.
+
+    Args:
+        services: the stages, all on one kernel.
+        token: secret to ask for; empty for loopback.
+        hosts: names to answer to besides loopback.
+    """
+    document = msgspec.json.encode(describe(services))
+    routes = [
+        Route("/health", _answer(b'{"status":"ok","version":"%s"}' % __version__.encode()), methods=["GET"]),
+        Route(f"{API}/openapi.json", _answer(document), methods=["GET"]),
+        *object_routes(services[0].kernel),
+    ]
+    for service in services:
+        routes += [_route(service, operation) for operation in operations_of(type(service))]
+    handlers = {404: _not_found, EverloopError: _problem, Exception: _fault}
+    app = Starlette(routes=_specific_first(routes), exception_handlers=handlers)
+    return Guard(app, token=token, hosts=hosts)
+
+
+def _specific_first(routes: list[Route]) -> list[Route]:
+    """Order routes so that a fixed word wins over a parameter in the same place."""
+    return sorted(routes, key=lambda route: [part.startswith("{") for part in route.path.split("/")])
+
+
+def _answer(content: bytes) -> Callable[[Request], Awaitable[Response]]:
+    async def answer(_: Request) -> Response:
+        return Response(content, media_type="application/json")
+
+    return answer
+
+
+def _route(service: Service, operation: Operation) -> Route:
+    async def endpoint(request: Request) -> Response:
+        arguments = await _arguments(request, operation)
+        result = await run_in_threadpool(_run, service, operation, arguments, request)
+        return Response(msgspec.json.encode(result), media_type="application/json")
+
+    return Route(
+        API + operation.path, endpoint, methods=[operation.method], name=f"{service.stage}.{operation.name}"
+    )
+
+
+def _run(service: Service, operation: Operation, arguments: dict[str, Any], request: Request) -> Any:  # noqa: ANN401
+    with ExitStack() as stack:
+        stack.enter_context(acting_as(request.scope["everloop.actor"]))
+        if key := request.headers.get("idempotency-key"):
+            stack.enter_context(idempotent(key))
+        # Asked here too, so that who may not call learns nothing about the arguments.
+        authorize(service.kernel.authorizer, operation.needs)
+        _require_all(operation, arguments)
+        return getattr(service, operation.name)(**arguments)
+
+
+async def _arguments(request: Request, operation: Operation) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for name, text in request.path_params.items():
+        arguments[name] = _from_text(operation, name, text)
+    if operation.takes_body:
+        arguments |= await _body(request)
+    else:
+        arguments |= _query(request, operation)
+    unknown = set(arguments) - set(operation.parameters)
+    if unknown:
+        name = min(unknown)
+        known = ", ".join(operation.parameters) or "none"
+        raise InvalidArgumentError(
+            f"{operation.name} has no parameter {name!r}. Its parameters: {known}.", path=f"$.{name}"
+        )
+    return arguments
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    content = bytearray()
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > MAX_BODY_BYTES:
+            raise BodyTooLargeError(
+                f"the body is over {MAX_BODY_BYTES >> 20} MiB. Send large data as objects."
+            )
+    if not content:
+        return {}
+    try:
+        return msgspec.json.decode(bytes(content), type=dict[str, Any])
+    except msgspec.DecodeError as error:
+        raise InvalidInputError(_BAD_JSON.format(error)) from error
+
+
+def _query(request: Request, operation: Operation) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name in request.query_params:
+        if name not in operation.parameters:
+            found[name] = None
+            continue
+        texts = request.query_params.getlist(name)
+        kind = operation.hints[name]
+        if getattr(kind, "__origin__", None) in (list, tuple, set, frozenset):
+            found[name] = msgspec.convert(texts, kind, strict=False)
+        else:
+            found[name] = _from_text(operation, name, texts[-1])
+    return found
+
+
+def _from_text(operation: Operation, name: str, text: str) -> object:
+    kind = operation.hints[name]
+    try:
+        return msgspec.convert(text, kind, strict=False)
+    except msgspec.ValidationError as error:
+        try:
+            return msgspec.json.decode(text, type=kind)
+        except msgspec.DecodeError:
+            raise InvalidArgumentError(f"{operation.name}: {error} at $.{name}.", path=f"$.{name}") from error
+
+
+def _require_all(operation: Operation, arguments: dict[str, Any]) -> None:
+    for name, parameter in operation.parameters.items():
+        if parameter.default is parameter.empty and name not in arguments:
+            raise InvalidArgumentError(f"{operation.name} needs the parameter {name!r}.", path=f"$.{name}")
+
+
+async def _problem(_: Request, error: Exception) -> Response:
+    if not isinstance(error, EverloopError):
+        raise error
+    return Response(
+        msgspec.json.encode(error.problem()), status_code=error.status, media_type="application/problem+json"
+    )
+
+
+async def _not_found(request: Request, _: Exception) -> Response:
+    error = NotFoundError(
+        f"there is no route {request.url.path}. The routes are listed in {API}/openapi.json."
+    )
+    return await _problem(request, error)
+
+
+async def _fault(request: Request, error: Exception) -> Response:
+    _log.error("operation failed", extra={"path": request.url.path}, exc_info=error)
+    return await _problem(
+        request,
+        InternalError(f"the server failed on {request.url.path}; its log says why. Please report it."),
+    )

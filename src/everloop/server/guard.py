@@ -1,0 +1,110 @@
+"""The one layer every request passes: Host, Origin, token, size. Deny by default.
+
+A browser page of another site can reach a loopback port; the Host and Origin checks are what stops it (DNS rebinding,
+cross-site requests). Tests: tests/unit/server/test_guard.py.
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+from everloop.core.actors import Actor
+from everloop.core.errors import EverloopError, PermissionDeniedError, UnauthenticatedError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+_OPEN_PATHS = frozenset({"/health"})
+
+
+class ForeignHostError(PermissionDeniedError):
+    """The request names a host this server does not answer to."""
+
+    code = "server.foreign-host"
+    status = 421
+
+
+class ForeignOriginError(PermissionDeniedError):
+    """A page of another site sent the request."""
+
+    code = "server.foreign-origin"
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a bind address reaches this machine only."""
+    return host in LOOPBACK
+
+
+class Guard:
+    """ASGI layer that lets through what comes from an allowed host and origin with the right token.
+
+    Args:
+        app: what is behind.
+        token: the secret to ask for; empty asks for none, which is for loopback only.
+        hosts: names to answer to besides loopback.
+    """
+
+    def __init__(self, app: ASGIApp, *, token: str = "", hosts: Collection[str] = ()) -> None:
+        self._app = app
+        self._token = token
+        self._hosts = LOOPBACK | {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a refusal, or pass the request on with its actor."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            scope["everloop.actor"] = self._admit(scope["path"], headers)
+        except EverloopError as error:
+            await send_problem(send, error)
+            return
+        await self._app(scope, receive, send)
+
+    def _admit(self, path: str, headers: dict[str, str]) -> Actor:
+        host = _host_name(headers.get("host", ""))
+        if host not in self._hosts:
+            raise ForeignHostError(
+                f"this server does not answer to the name {host!r}. Add it to allowed_hosts in everloop.toml if it is yours.",
+                subject=host,
+            )
+        origin = headers.get("origin", "")
+        if origin and _host_name(urlsplit(origin).netloc) not in self._hosts:
+            raise ForeignOriginError(f"a page of {origin} may not call this server.", subject=origin)
+        return self._authenticate(path, headers)
+
+    def _authenticate(self, path: str, headers: dict[str, str]) -> Actor:
+        if not self._token or path in _OPEN_PATHS:
+            return Actor(name="user:local", roles=frozenset({"admin"} if not self._token else ()))
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(
+            given.strip().encode(), self._token.encode()
+        ):
+            raise UnauthenticatedError(
+                "this server asks for a token: send the header 'Authorization: Bearer TOKEN', or set EVERLOOP_TOKEN for the client."
+            )
+        return Actor(name="token:owner", roles=frozenset({"admin"}))
+
+
+def _host_name(netloc: str) -> str:
+    if netloc.startswith("["):
+        return netloc.partition("]")[0].lower() + "]"
+    return netloc.partition(":")[0].lower()
+
+
+async def send_problem(send: Send, error: EverloopError) -> None:
+    """Answer with an error document."""
+    body = msgspec.json.encode(error.problem())
+    headers = [(b"content-type", b"application/problem+json"), (b"content-length", str(len(body)).encode())]
+    if error.status == UnauthenticatedError.status:
+        headers.append((b"www-authenticate", b"Bearer"))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
