@@ -15,8 +15,10 @@ from blake3 import blake3
 from everloop.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Buffer, Iterable
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from typing_extensions import Buffer
 
 Digest = NewType("Digest", str)
 
