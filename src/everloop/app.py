@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from everloop.alerting import Alerting
     from everloop.core.clock import Clock
     from everloop.core.digests import Digest
-    from everloop.data import Data
-    from everloop.evaluation import Evaluation
-    from everloop.explanation import Explanation
+    from everloop.data.service import Data
+    from everloop.evaluation.service import Evaluation
+    from everloop.explanation.service import Explanation
     from everloop.kernel.operations import Service
     from everloop.kernel.system import System
-    from everloop.loop import Loop
-    from everloop.monitoring import Monitoring
-    from everloop.pipelines import Pipelines
-    from everloop.registry import Registry
-    from everloop.serving import Serving
+    from everloop.loop.service import Loop
+    from everloop.monitoring.service import Monitoring
+    from everloop.pipelines.service import Pipelines
+    from everloop.registry.service import Registry
+    from everloop.serving.service import Serving
     from everloop.tracking import Tracking
 
 STAGES = (
@@ -61,7 +61,7 @@ class App:
     @cached_property
     def data(self) -> Data:
         """Return datasets, versions, checks."""
-        from everloop.data import Data
+        from everloop.data.service import Data
 
         return Data(self.kernel)
 
@@ -75,35 +75,35 @@ class App:
     @cached_property
     def pipelines(self) -> Pipelines:
         """Return pipelines, schedules and their runs."""
-        from everloop.pipelines import Pipelines
+        from everloop.pipelines.service import Pipelines
 
         return Pipelines(self.kernel, data=self.data, tracking=self.tracking)
 
     @cached_property
     def evaluation(self) -> Evaluation:
         """Return measures and comparisons."""
-        from everloop.evaluation import Evaluation
+        from everloop.evaluation.service import Evaluation
 
         return Evaluation(self.kernel)
 
     @cached_property
     def explanation(self) -> Explanation:
         """Return attributions."""
-        from everloop.explanation import Explanation
+        from everloop.explanation.service import Explanation
 
         return Explanation(self.kernel)
 
     @cached_property
     def registry(self) -> Registry:
         """Return models, versions, aliases, gates."""
-        from everloop.registry import Registry
+        from everloop.registry.service import Registry
 
-        return Registry(self.kernel, evaluation=self.evaluation)
+        return Registry(self.kernel, evaluation=self.evaluation, explanation=self.explanation)
 
     @cached_property
     def serving(self) -> Serving:
         """Return deployments, predictions, labels."""
-        from everloop.serving import Serving
+        from everloop.serving.service import Serving
 
         return Serving(self.kernel, registry=self.registry)
 
@@ -117,7 +117,7 @@ class App:
     @cached_property
     def monitoring(self) -> Monitoring:
         """Return windows, drift, performance."""
-        from everloop.monitoring import Monitoring
+        from everloop.monitoring.service import Monitoring
 
         return Monitoring(
             self.kernel, data=self.data, registry=self.registry, serving=self.serving, alerting=self.alerting
@@ -126,7 +126,7 @@ class App:
     @cached_property
     def loop(self) -> Loop:
         """Return policies and cycles."""
-        from everloop.loop import Loop
+        from everloop.loop.service import Loop
 
         return Loop(
             self.kernel,

@@ -111,7 +111,7 @@ def _tables(connection: sa.Connection) -> list[sa.Table]:
 def _dump_table(connection: sa.Connection, table: sa.Table, archive: zipfile.ZipFile) -> int:
     count = 0
     with archive.open(f"{table.name}.jsonl", "w", force_zip64=True) as file:
-        for row in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(sa.select(table)):
+        for row in connection.execute(sa.select(table).execution_options(yield_per=_ROWS_AT_ONCE)):
             file.write(msgspec.json.encode([_plain(value) for value in row]) + b"\n")
             count += 1
     return count

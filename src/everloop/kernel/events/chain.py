@@ -23,7 +23,6 @@ from everloop.core.errors import EverloopError
 from everloop.kernel.events.tables import checkpoint, event
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -157,14 +156,16 @@ def verify(catalog: Catalog, *, against: Checkpoint | None = None) -> Verificati
 
 def _walk(connection: sa.Connection, anchors: dict[int, str], unsealed: int) -> Verification:
     position, previous = 0, GENESIS
-    for row in _sealed(connection):
-        position += 1
-        reason = _fault(row, position, previous) or _contradiction(row, anchors)
-        if reason:
-            return Verification(
-                is_intact=False, sealed=position - 1, unsealed=unsealed, first_bad=position, reason=reason
-            )
-        previous = row.hash
+    query = sa.select(event).where(event.c.position.is_not(None)).order_by(event.c.position)
+    with connection.execute(query.execution_options(yield_per=_BATCH)) as rows:
+        for row in rows:
+            position += 1
+            reason = _fault(row, position, previous) or _contradiction(row, anchors)
+            if reason:
+                return Verification(
+                    is_intact=False, sealed=position - 1, unsealed=unsealed, first_bad=position, reason=reason
+                )
+            previous = row.hash
     if anchors and max(anchors) > position:
         reason = (
             f"the log ends at {position}, but a checkpoint signed event {max(anchors)}: the end was cut off"
@@ -173,11 +174,6 @@ def _walk(connection: sa.Connection, anchors: dict[int, str], unsealed: int) -> 
             is_intact=False, sealed=position, unsealed=unsealed, first_bad=position + 1, reason=reason
         )
     return Verification(is_intact=True, sealed=position, unsealed=unsealed)
-
-
-def _sealed(connection: sa.Connection) -> Iterator[sa.Row[Any]]:
-    query = sa.select(event).where(event.c.position.is_not(None)).order_by(event.c.position)
-    yield from connection.execution_options(yield_per=_BATCH).execute(query)
 
 
 def _fault(row: sa.Row[Any], position: int, previous: str) -> str:
