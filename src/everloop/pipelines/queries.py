@@ -1,0 +1,176 @@
+"""Queries of pipelines, all in a connection that the caller opened. Tests: tests/unit/pipelines/test_service.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from everloop.core.digests import Digest
+from everloop.pipelines.records import Attempt, CacheKey, PipelineRun, PipelineVersion, Schedule, StepRun, Tick
+from everloop.pipelines.tables import pipeline, pipeline_run, schedule, schedule_tick, step_attempt, step_run
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from everloop.pipelines.records import Artifact, Graph, RunOptions
+
+_Row = sa.Row[tuple[object, ...]]
+
+
+def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an insert of the database's own kind, which knows ON CONFLICT."""
+    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+
+
+def insert_run(
+    connection: sa.Connection,
+    *,
+    run_id: str,
+    name: str,
+    now: datetime,
+    options: RunOptions,
+    requested: dict[str, object],
+    inputs: dict[str, Artifact] | None = None,
+    bundle: str | None = None,
+    entry: str = "",
+    origin: str = "",
+) -> None:
+    """Insert a queued run."""
+    values = {"id": run_id, "pipeline": name, "status": "queued", "created_at": now, "options": options}
+    code = {"bundle": bundle, "entry": entry, "origin": origin, "requested": requested, "inputs": inputs}
+    lease = {"fence": 0, "owner": "", "error": "", "note": ""}
+    connection.execute(pipeline_run.insert().values(**values, **code, **lease))
+
+
+def insert_steps(connection: sa.Connection, run_id: str, graph: Graph) -> None:
+    """Insert the pending steps of a run, once."""
+    known = connection.execute(sa.select(step_run.c.node).where(step_run.c.run_id == run_id).limit(1)).first()
+    if known is not None or not graph.nodes:
+        return
+    shared = {"run_id": run_id, "pipeline": graph.name, "status": "pending", "attempts": 0, "reason": ""}
+    rows = [{**shared, "node": node.name, "position": place} for place, node in enumerate(graph.nodes)]
+    connection.execute(step_run.insert(), rows)
+
+
+def read_run(connection: sa.Connection, run_id: str) -> PipelineRun | None:
+    """Return a run with its steps."""
+    row = connection.execute(sa.select(pipeline_run).where(pipeline_run.c.id == run_id)).first()
+    return None if row is None else to_run(row, read_steps(connection, run_id))
+
+
+def to_run(row: _Row, steps: list[StepRun]) -> PipelineRun:
+    """Return the record of a row."""
+    return PipelineRun(
+        id=row.id,
+        pipeline=row.pipeline,
+        status=row.status,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        bundle=Digest(row.bundle) if row.bundle else None,
+        entry=row.entry,
+        inputs=row.inputs or {},
+        outputs=row.outputs or [],
+        options=row.options,
+        error=row.error,
+        note=row.note,
+        origin=row.origin,
+        steps=steps,
+    )
+
+
+def read_steps(connection: sa.Connection, run_id: str) -> list[StepRun]:
+    """Return the steps of a run in their order."""
+    query = sa.select(step_run).where(step_run.c.run_id == run_id).order_by(step_run.c.position)
+    return [
+        StepRun(
+            run=row.run_id,
+            node=row.node,
+            position=row.position,
+            status=row.status,
+            attempts=row.attempts,
+            key=row.key,
+            outputs=row.outputs or [],
+            reason=row.reason,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def list_runs(connection: sa.Connection, *, name: str, status: str, limit: int, after: str) -> list[PipelineRun]:
+    """Return runs without their steps, newest first."""
+    query = sa.select(pipeline_run).order_by(pipeline_run.c.id.desc()).limit(limit)
+    if name:
+        query = query.where(pipeline_run.c.pipeline == name)
+    if status:
+        query = query.where(pipeline_run.c.status == status)
+    if after:
+        query = query.where(pipeline_run.c.id < after)
+    return [to_run(row, []) for row in connection.execute(query)]
+
+
+def read_attempts(connection: sa.Connection, run_id: str, node: str) -> list[Attempt]:
+    """Return the attempts of a run, or of one of its steps."""
+    query = sa.select(step_attempt).where(step_attempt.c.run_id == run_id)
+    if node:
+        query = query.where(step_attempt.c.node == node)
+    rows = connection.execute(query.order_by(step_attempt.c.node, step_attempt.c.number))
+    return [
+        Attempt(
+            run=row.run_id,
+            node=row.node,
+            number=row.number,
+            status=row.status,
+            worker=row.worker,
+            started_at=row.started_at,
+            ended_at=row.ended_at,
+            error=row.error,
+            log=row.log,
+        )
+        for row in rows
+    ]
+
+
+def nearest_key(connection: sa.Connection, step: StepRun, pipeline_name: str) -> tuple[CacheKey, str] | None:
+    """Return the key of the latest earlier run of a node, and that run."""
+    table = step_run.c
+    where = sa.and_(
+        table.pipeline == pipeline_name, table.node == step.node, table.run_id < step.run, table.key.is_not(None)
+    )
+    query = sa.select(table.key, table.run_id).where(where).order_by(table.run_id.desc()).limit(1)
+    row = connection.execute(query).first()
+    return None if row is None else (row.key, row.run_id)
+
+
+def read_pipeline(connection: sa.Connection, name: str) -> tuple[PipelineVersion, str] | None:
+    """Return a registered pipeline and the folder its code came from."""
+    row = connection.execute(sa.select(pipeline).where(pipeline.c.name == name)).first()
+    return None if row is None else (to_version(row), row.origin)
+
+
+def to_version(row: _Row) -> PipelineVersion:
+    """Return the record of a row."""
+    return PipelineVersion(
+        name=row.name, bundle=Digest(row.bundle), entry=row.entry, graph=row.graph, updated_at=row.updated_at
+    )
+
+
+def read_schedules(connection: sa.Connection, *, schedule_id: str = "", lock: bool = False) -> list[Schedule]:
+    """Return the schedules, or one of them; with `lock` those rows wait for no other scheduler on PostgreSQL."""
+    query = sa.select(schedule).order_by(schedule.c.id)
+    if schedule_id:
+        query = query.where(schedule.c.id == schedule_id)
+    if lock and connection.dialect.name == "postgresql":
+        query = query.with_for_update()
+    return [Schedule(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def read_ticks(connection: sa.Connection, schedule_id: str, limit: int) -> list[Tick]:
+    """Return the latest ticks of a schedule."""
+    query = sa.select(schedule_tick).where(schedule_tick.c.schedule_id == schedule_id)
+    rows = connection.execute(query.order_by(schedule_tick.c.nominal.desc()).limit(limit))
+    return [Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at) for row in rows]

@@ -1,0 +1,17 @@
+"""Open the place where artifacts are written and read. Tests: tests/unit/pipelines/test_artifacts.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from everloop.pipelines.artifacts import Store
+
+if TYPE_CHECKING:
+    from everloop.kernel.runtime import Kernel
+
+
+def open_store(kernel: Kernel) -> Store:
+    """Return the artifact store of a home."""
+    folder = kernel.home / "artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return Store(kernel.objects, folder)

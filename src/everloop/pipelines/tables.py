@@ -1,0 +1,146 @@
+"""SQL tables of pipelines. `lease_until` is in the database's time, every other time in the world's.
+
+Tests: tests/unit/pipelines, tests/chaos.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from everloop.core.digests import Digest
+from everloop.kernel.catalog.schema import Json, Time, metadata
+from everloop.pipelines.records import Artifact, CacheKey, Graph, RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+pipeline = sa.Table(
+    "pipeline",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("bundle", sa.Text, nullable=False),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("graph", Json(Graph), nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+)
+
+pipeline_run = sa.Table(
+    "pipeline_run",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("started_at", Time),
+    sa.Column("ended_at", Time),
+    sa.Column("bundle", sa.Text),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("requested", Json(dict[str, object]), nullable=False),
+    # Null until the run's references were resolved to versions, which happens once.
+    sa.Column("inputs", Json(dict[str, Artifact])),
+    sa.Column("outputs", Json(list[Artifact])),
+    sa.Column("options", Json(RunOptions), nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("fence", sa.BigInteger, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("lease_until", Time),
+    sa.Index("ix_pipeline_run_status", "status", "id"),
+    sa.Index("ix_pipeline_run_pipeline", "pipeline", "id"),
+)
+
+step_run = sa.Table(
+    "step_run",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("node", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("key", Json(CacheKey)),
+    sa.Column("outputs", Json(list[Artifact])),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("started_at", Time),
+    sa.Column("ended_at", Time),
+    sa.Index("ix_step_run_node", "pipeline", "node", "run_id"),
+)
+
+step_attempt = sa.Table(
+    "step_attempt",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("node", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("worker", sa.Text, nullable=False),
+    sa.Column("started_at", Time, nullable=False),
+    sa.Column("ended_at", Time),
+    sa.Column("error", sa.Text, nullable=False),
+    sa.Column("log", sa.Text, nullable=False),
+)
+
+step_cache = sa.Table(
+    "step_cache",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("outputs", Json(list[Artifact]), nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("node", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+
+schedule = sa.Table(
+    "schedule",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("cron", sa.Text, nullable=False),
+    sa.Column("timezone", sa.Text, nullable=False),
+    sa.Column("dataset", sa.Text, nullable=False),
+    sa.Column("dataset_input", sa.Text, nullable=False),
+    sa.Column("inputs", Json(dict[str, object]), nullable=False),
+    sa.Column("catch_up", sa.Text, nullable=False),
+    sa.Column("is_paused", sa.Boolean, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("seen_until", Time, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    sa.Column("options", Json(RunOptions), nullable=False),
+)
+
+# The key decides the race of any number of schedulers: who inserts the row starts the run, in the same transaction.
+schedule_tick = sa.Table(
+    "schedule_tick",
+    metadata,
+    sa.Column("schedule_id", sa.Text, primary_key=True),
+    sa.Column("nominal", sa.Text, primary_key=True),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+)
+
+
+def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
+    """Yield the objects that pipelines, their runs and the cache point at, with the reason to keep each."""
+    for row in connection.execute(sa.select(pipeline.c.name, pipeline.c.bundle)):
+        yield Digest(row.bundle), f"code of pipeline {row.name}"
+    columns = (pipeline_run.c.id, pipeline_run.c.bundle, pipeline_run.c.inputs, pipeline_run.c.outputs)
+    for row in connection.execute(sa.select(*columns)):
+        if row.bundle:
+            yield Digest(row.bundle), f"code of run {row.id}"
+        for artifact in [*(row.inputs or {}).values(), *(row.outputs or [])]:
+            yield from _objects(artifact, f"input or result of run {row.id}")
+    for row in connection.execute(sa.select(step_run.c.run_id, step_run.c.node, step_run.c.outputs)):
+        for artifact in row.outputs or []:
+            yield from _objects(artifact, f"output of step {row.node} in run {row.run_id}")
+    for row in connection.execute(sa.select(step_cache.c.key, step_cache.c.outputs)):
+        for artifact in row.outputs:
+            yield from _objects(artifact, f"cached result {row.key}")
+
+
+def _objects(artifact: Artifact, why: str) -> Iterable[tuple[Digest, str]]:
+    for digest in artifact.objects.values():
+        yield digest, why
