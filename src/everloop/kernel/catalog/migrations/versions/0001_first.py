@@ -60,6 +60,46 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('subject', 'rule', name=op.f('pk_alert_silence'))
     )
+    op.create_table('dataset',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('latest', sa.Integer(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_dataset'))
+    )
+    op.create_table('dataset_check',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('suite', sa.Text(), nullable=False),
+    sa.Column('result', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_dataset_check'))
+    )
+    op.create_index('ix_dataset_check_dataset', 'dataset_check', ['dataset', 'version'], unique=False)
+    op.create_table('dataset_profile',
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('profile', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_dataset_profile'))
+    )
+    op.create_table('dataset_version',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('row_count', sa.BigInteger(), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('columns', sa.Text(), nullable=False),
+    sa.Column('parts', sa.Text(), nullable=False),
+    sa.Column('chunks', sa.Text(), nullable=False),
+    sa.Column('parent', sa.Integer(), nullable=False),
+    sa.Column('message', sa.Text(), nullable=False),
+    sa.Column('event_time', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('created_by', sa.Text(), nullable=False),
+    sa.Column('suite', sa.Text(), nullable=True),
+    sa.Column('quarantine', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_dataset_version'))
+    )
+    op.create_index('ix_dataset_version_created_at', 'dataset_version', ['dataset', 'created_at'], unique=False)
     op.create_table('evaluation',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('subject', sa.Text(), nullable=False),
@@ -136,6 +176,28 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'verb', 'target', name=op.f('pk_lineage'))
     )
     op.create_index('ix_lineage_target', 'lineage', ['target'], unique=False)
+    op.create_table('loop_cycle',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('state', sa.Text(), nullable=False),
+    sa.Column('began_at', sa.BigInteger(), nullable=False),
+    sa.Column('single_flight', sa.Text(), nullable=False),
+    sa.Column('fence', sa.Integer(), nullable=False),
+    sa.Column('cycle', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_loop_cycle')),
+    sa.UniqueConstraint('model', 'number', name=op.f('uq_loop_cycle_model_number')),
+    sa.UniqueConstraint('single_flight', name=op.f('uq_loop_cycle_single_flight'))
+    )
+    op.create_table('loop_policy',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('policy', sa.Text(), nullable=False),
+    sa.Column('started_at', sa.BigInteger(), nullable=False),
+    sa.Column('is_active', sa.Boolean(), nullable=False),
+    sa.Column('is_paused', sa.Boolean(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'digest', name=op.f('pk_loop_policy'))
+    )
     op.create_table('model',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
