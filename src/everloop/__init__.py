@@ -1,3 +1,72 @@
-"""Everloop: the closed machine-learning loop in one install."""
+"""Everloop: the closed machine-learning loop in one install.
+
+    import everloop as el
+
+    app = el.connect()
+
+Names load on first use, so that the import costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+# Public name -> module that holds it.
+_PUBLIC = {
+    "App": "everloop.app",
+    "connect": "everloop.app",
+    "Table": "everloop.data.table",
+    "sql": "everloop.data.sql",
+    "Suite": "everloop.data.suites",
+    "File": "everloop.pipelines.inputs",
+    "step": "everloop.pipelines.steps",
+    "pipeline": "everloop.pipelines.steps",
+    "log": "everloop.tracking",
+    "current_run": "everloop.tracking",
+    "Model": "everloop.registry.model",
+    "Condition": "everloop.registry.records",
+    "Gate": "everloop.registry.records",
+    "Policy": "everloop.loop.records",
+    "Rollout": "everloop.loop.records",
+    "Trigger": "everloop.loop.records",
+    "Watch": "everloop.loop.records",
+    "EverloopError": "everloop.core.errors",
+}
+_MODULES = {"check": "everloop.data.checks"}
+
+__all__ = [*_PUBLIC, *_MODULES, "__version__"]  # noqa: PLE0604 - the names are literals above
+
+if TYPE_CHECKING:
+    from everloop.app import App, connect
+    from everloop.core.errors import EverloopError
+    from everloop.data import checks as check
+    from everloop.data.sql import sql
+    from everloop.data.suites import Suite
+    from everloop.data.table import Table
+    from everloop.loop.records import Policy, Rollout, Trigger, Watch
+    from everloop.pipelines.inputs import File
+    from everloop.pipelines.steps import pipeline, step
+    from everloop.registry.model import Model
+    from everloop.registry.records import Condition, Gate
+    from everloop.tracking import current_run, log
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name on first use."""
+    import importlib
+
+    if name in _PUBLIC:
+        found: object = getattr(importlib.import_module(_PUBLIC[name]), name)
+    elif name in _MODULES:
+        found = importlib.import_module(_MODULES[name])
+    else:
+        raise AttributeError(f"module 'everloop' has no attribute {name!r}")
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -1,0 +1,220 @@
+"""What each state of a cycle does: the work, and the transition it ends in.
+
+Each function may be run again after a kill: training resumes its pipeline run, registering the same content gives the same version, a gate
+is judged again on the same rows, weights are set to what they are. Decisions are in `rules.py`. Tests: tests/integration/test_loop.py.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everloop.core.errors import EverloopError
+from everloop.loop import rules
+from everloop.loop.facts import canary_facts, gate_rows, newest_time, training_tables
+from everloop.loop.records import Cycle, CycleState, Policy, Transition
+from everloop.registry.model import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from everloop.loop.service import Loop
+    from everloop.registry.records import GateReport
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """What running a state leads to: the next transition, and the cycle's changed fields."""
+
+    transition: Transition
+    changes: dict[str, Any] = {}
+
+
+def run_state(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+    """Do the work of a cycle's present state; None when it has to wait.
+
+    An error of ours ends the cycle as `failed` with its reason: a broken pipeline must not be retried for ever by a scheduler.
+    """
+    try:
+        return _STATES[cycle.state](loop, cycle, policy)
+    except EverloopError as error:
+        return _to(loop, "failed", f"{cycle.state.replace('_', ' ')}: {error}", code=error.code)
+
+
+def _triggered(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+    data = {name: _pinned(loop, dataset) for name, dataset in policy.data.items()}
+    cut = rules.training_cut(loop.kernel.clock.now(), policy.holdout, has_champion=bool(cycle.champion))
+    reason = f"training reads {', '.join(data.values())} until {cut:%Y-%m-%d %H:%M}"
+    return _to(loop, "checking_data", reason, changes={"data": data, "cut": cut}, data=data)
+
+
+def _pinned(loop: Loop, dataset: str) -> str:
+    version = loop.data.version(dataset)
+    return f"{version.dataset}@v{version.version}"
+
+
+def _checking_data(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+    del policy
+    found = {ref: loop.data.version(ref) for ref in cycle.data.values()}
+    for ref, version in found.items():
+        if version.suite is not None and version.suite.verdict == "failed":
+            return _to(
+                loop,
+                "rejected",
+                f"the data is not fit to train on: {ref} failed its suite {version.suite.suite}",
+            )
+    told = {ref: version.suite.verdict if version.suite else "no suite" for ref, version in found.items()}
+    rows = sum(version.rows for version in found.values())
+    return _to(loop, "training", f"{rows:,} rows, no check of severity fail broke", checks=told)
+
+
+def _training(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+    tables = training_tables(loop.data, cycle.data, cycle.cut)
+    trained_until = newest_time(loop.data, cycle.data, tables)
+    run = loop.train(cycle, policy, tables)
+    if run.error:
+        return _to(loop, "failed", f"the pipeline failed: {run.error}", changes={"run": run.id}, run=run.id)
+    model = run.result
+    if not isinstance(model, Model):
+        return _to(
+            loop,
+            "failed",
+            f"the pipeline returned a {type(model).__name__}, not an everloop.Model",
+            run=run.id,
+        )
+    version = loop.registry.register(
+        policy.model,
+        model,
+        run=run.id,
+        data=sorted(cycle.data.values()),
+        trained_until=trained_until,
+        note=f"cycle {cycle.number}",
+    )
+    changes = {"run": run.id, "challenger": version.version}
+    evidence = {"run": run.id, "model": version.digest}
+    if version.version == cycle.champion:
+        return _to(
+            loop,
+            "rejected",
+            "training gave the champion's very content: nothing new was learned",
+            changes=changes,
+            **evidence,
+        )
+    if not cycle.champion:
+        return _first_version(loop, cycle, changes, evidence)
+    reason = f"v{version.version} trained on {', '.join(version.data)}"
+    return _to(loop, "gating", reason, changes=changes, **evidence)
+
+
+def _first_version(loop: Loop, cycle: Cycle, changes: dict[str, Any], evidence: dict[str, Any]) -> Step:
+    version = changes["challenger"]
+    loop.promote(cycle.model, version, reason="first version: there is no champion to hold it against")
+    reason = (
+        f"v{version} is the first version; no gate could judge it, for there are no labelled predictions yet"
+    )
+    return _to(loop, "promoted", reason, changes=changes, **evidence)
+
+
+def _gating(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+    rows = gate_rows(loop.serving, cycle, loop.kernel.clock.now())
+    report = loop.registry.check_gate(
+        f"{cycle.model}@v{cycle.challenger}",
+        rows,
+        gate=policy.gate,
+        time="time",
+        champion=f"{cycle.model}@v{cycle.champion}",
+        data=f"deployment:{cycle.model}",
+    )
+    evidence = {
+        "gate report": report.id,
+        "conditions": [f"{c.name} {c.result}: {c.reason}" for c in report.conditions],
+    }
+    changes = {"gate_report": report.id}
+    if report.result != "pass":
+        return _to(loop, "rejected", _refusal(report), changes=changes, **evidence)
+    reason = f"v{cycle.challenger} met all {len(report.conditions)} conditions"
+    if policy.approval:
+        return _to(
+            loop,
+            "awaiting_approval",
+            f"{reason}; the role {policy.approval} must approve",
+            changes=changes,
+            **evidence,
+        )
+    return _start_canary(loop, cycle, policy, 0, reason, changes, evidence)
+
+
+def _refusal(report: GateReport) -> str:
+    bad = [c for c in report.conditions if c.result != "pass"]
+    return "the gate refuses: " + "; ".join(f"{c.name} {c.result} ({c.reason})" for c in bad)
+
+
+def _awaiting_approval(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+    approvals = loop.registry.approvals(cycle.model, cycle.challenger)
+    valid = [found for found in approvals if found.gate_report == cycle.gate_report]
+    if not valid:
+        return None
+    return _start_canary(
+        loop, cycle, policy, 0, f"approved by {valid[-1].actor}", {}, {"approval": valid[-1].id}
+    )
+
+
+def _start_canary(
+    loop: Loop,
+    cycle: Cycle,
+    policy: Policy,
+    index: int,
+    reason: str,
+    changes: dict[str, Any],
+    evidence: dict[str, Any],
+) -> Step:
+    given = rules.weights(cycle.champion, cycle.challenger, policy.rollout.canary[index])
+    loop.serving.set_weights(
+        cycle.model,
+        {str(version): share for version, share in given.items()},
+        reason=f"cycle {cycle.number}: canary",
+    )
+    moved = {**changes, "canary_step": index, "step_began_at": loop.kernel.clock.now()}
+    return _to(
+        loop, "canary", f"{reason}; traffic {rules.describe_weights(given)}", changes=moved, **evidence
+    )
+
+
+def _canary(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+    began = cycle.step_began_at or cycle.updated_at
+    now = loop.kernel.clock.now()
+    facts = canary_facts(loop.serving, cycle.model, began, now)
+    canary, stable = facts(cycle.challenger), facts(cycle.champion)
+    verdict = rules.judge_canary(policy.rollout, canary, stable, elapsed=now - began)
+    evidence = {"canary": msgspec.structs.asdict(canary), "stable": msgspec.structs.asdict(stable)}
+    if verdict.action == "hold":
+        return None
+    if verdict.action == "roll_back":
+        loop.serving.set_weights(
+            cycle.model, {str(cycle.champion): 100}, reason=f"cycle {cycle.number}: {verdict.reason}"
+        )
+        return _to(loop, "rolled_back", verdict.reason, **evidence)
+    following = cycle.canary_step + 1
+    if following < len(policy.rollout.canary):
+        return _start_canary(loop, cycle, policy, following, verdict.reason, {}, evidence)
+    loop.promote(cycle.model, cycle.challenger, reason=f"cycle {cycle.number}: passed gate and canary")
+    return _to(loop, "promoted", f"v{cycle.challenger} takes all traffic: {verdict.reason}", **evidence)
+
+
+def _to(
+    loop: Loop, state: CycleState, reason: str, *, changes: dict[str, Any] | None = None, **evidence: object
+) -> Step:
+    moved = Transition(
+        at=loop.kernel.clock.now(), state=state, reason=reason, evidence=msgspec.to_builtins(evidence)
+    )
+    return Step(transition=moved, changes=changes or {})
+
+
+_STATES: dict[str, Callable[[Loop, Cycle, Policy], Step | None]] = {
+    "triggered": _triggered,
+    "checking_data": _checking_data,
+    "training": _training,
+    "gating": _gating,
+    "awaiting_approval": _awaiting_approval,
+    "canary": _canary,
+}
