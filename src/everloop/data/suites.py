@@ -8,8 +8,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING
 
+import duckdb
+
 from everloop.core.errors import InvalidInputError
 from everloop.data import rules
+from everloop.data.checks import InvalidCheckError
 from everloop.data.records import Check, CheckResult, Suite, SuiteResult
 from everloop.data.sql import connect, literal, quote
 from everloop.data.table import Table
@@ -81,7 +84,14 @@ def _scan(checks: Sequence[Check], rows: Table, before: Table | None) -> list[in
     if not counted and not repeats:
         return [0] * len(checks)
     with connect(incoming=rows, **({"present": before} if before is not None else {})) as connection:
-        row = connection.execute(f"SELECT {', '.join([*counted, *repeats])} FROM incoming").fetchone() or ()
+        try:
+            row = (
+                connection.execute(f"SELECT {', '.join([*counted, *repeats])} FROM incoming").fetchone() or ()
+            )
+        except duckdb.Error as error:
+            raise InvalidCheckError(
+                f"a check does not fit its column: {error} Compare numbers with numbers and text with text."
+            ) from error
     of_rows, of_repeats = iter(row[: len(counted)]), iter(row[len(counted) :])
     found = []
     for check in checks:
