@@ -124,6 +124,12 @@ def _root(module: ModuleType) -> Path:
     return file.parents[depth]
 
 
+def origin_of(pipeline: AnyPipeline) -> str:
+    """Return the folder that a pipeline's modules are imported from; empty when it has no file."""
+    module = sys.modules.get(pipeline.function.__module__)
+    return str(_root(module)) if module is not None and getattr(module, "__file__", None) else ""
+
+
 def changed_files(bundle: Bundle, origin: str) -> list[str]:
     """Return the files of a bundle that differ from what stands at `origin` now."""
     changed = []

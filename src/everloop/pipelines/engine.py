@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease
     from everloop.pipelines.records import Argument, Artifact, CacheKey, Node, PipelineRun, StepStatus
-    from everloop.tracking import Tracking
+    from everloop.tracking import ActiveRun, Tracking
 
 # How long one wait for outcomes lasts: the pause after which a cancelled run is noticed.
 _WAIT_S = 0.5
@@ -48,6 +48,7 @@ class Engine:
         run: the run with its resolved inputs and the steps already done.
         traced: its graph and functions.
         executor: what runs the steps.
+        active: the tracked run; what steps logged is written with their results.
         listener: called with (node, status, reason) at each change, for progress.
     """
 
@@ -61,10 +62,12 @@ class Engine:
         run: PipelineRun,
         traced: Traced,
         executor: Executor,
+        active: ActiveRun,
         listener: Callable[[str, StepStatus, str], None] | None = None,
     ) -> None:
         self._kernel, self._tracking, self._store = kernel, tracking, store
         self._lease, self._run, self._traced, self._executor = lease, run, traced, executor
+        self._active = active
         self._listener = listener
         self._keys = keys.Keys()
         self._is_caching = keys.is_cache_on(run.options.cache)
@@ -262,6 +265,7 @@ class Engine:
         writes, self._pending = self._pending, []
         for write in writes:
             write(connection)
+        self._active.flush()
 
     # -- time ------------------------------------------------------------------------------------------------------
 

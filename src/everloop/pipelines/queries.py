@@ -174,3 +174,9 @@ def read_ticks(connection: sa.Connection, schedule_id: str, limit: int) -> list[
     query = sa.select(schedule_tick).where(schedule_tick.c.schedule_id == schedule_id)
     rows = connection.execute(query.order_by(schedule_tick.c.nominal.desc()).limit(limit))
     return [Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at) for row in rows]
+
+
+def list_pipelines(connection: sa.Connection, *, limit: int, after: str) -> list[PipelineVersion]:
+    """Return registered pipelines by name."""
+    query = sa.select(pipeline).where(pipeline.c.name > after).order_by(pipeline.c.name).limit(limit)
+    return [to_version(row) for row in connection.execute(query)]
