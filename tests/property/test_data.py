@@ -20,7 +20,13 @@ rows = st.lists(
     ),
     max_size=30,
 )
-SCHEMA = pa.schema([("i", pa.int64()), ("f", pa.float64()), ("s", pa.string()), ("b", pa.bool_())])
+FIELDS: list[tuple[str, pa.DataType]] = [
+    ("i", pa.int64()),
+    ("f", pa.float64()),
+    ("s", pa.string()),
+    ("b", pa.bool_()),
+]
+SCHEMA = pa.schema(FIELDS)
 
 
 def table_of(values: list[tuple[object, ...]]) -> pa.Table:

@@ -161,7 +161,7 @@ def test_parallel_appends_lose_no_row(data: Data) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: data.add("t", {"a": [number]}, mode="append"), range(1, 5)))
 
-    assert sorted(data.read("t").to_arrow().column("a").to_pylist()) == [0, 1, 2, 3, 4]
+    assert sorted(data.read("t").to_pandas()["a"]) == [0, 1, 2, 3, 4]
     assert data.get("t").latest == 5
 
 

@@ -1,0 +1,93 @@
+"""`everloop data` and `fsck` as a user types them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from everloop.cli import everloop
+from everloop.core.errors import EverloopError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+SUITE = {
+    "name": "origins",
+    "checks": [
+        {"kind": "in_set", "column": "o", "values": ["EWR"], "severity": "quarantine"},
+        {"kind": "not_null", "column": "id"},
+    ],
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "rows.csv").write_text("id,o\n1,EWR\n2,XXX\n")
+    (tmp_path / "suite.json").write_text(json.dumps(SUITE))
+    return tmp_path
+
+
+def run(folder: Path, *arguments: object) -> Result:
+    return CliRunner().invoke(everloop, ["--home", str(folder / "home"), *map(str, arguments)])
+
+
+def test_a_dataset_is_added_shown_and_written_again(folder: Path) -> None:
+    added = run(
+        folder, "data", "add", "t", folder / "rows.csv", "--suite", folder / "suite.json", "-m", "first"
+    )
+    assert added.exit_code == 0, added.output
+    assert "t@v1" in added.output
+    assert "t.quarantine@v1" in added.output
+    for command in (("ls",), ("versions", "t"), ("show", "t"), ("profile", "t"), ("quarantine", "t")):
+        result = run(folder, "data", *command)
+        assert result.exit_code == 0, result.output
+        assert "t" in result.output
+
+    assert "EWR" in run(folder, "data", "head", "t").output
+    assert run(folder, "data", "get", "t", folder / "out.csv").exit_code == 0
+    assert (folder / "out.csv").read_text() == '"id","o"\n1,"EWR"\n'
+    assert "unchanged" in run(folder, "data", "add", "t", folder / "out.csv").output
+
+
+def test_a_check_ends_with_one_when_it_fails(folder: Path) -> None:
+    run(folder, "data", "add", "t", folder / "rows.csv")
+    (folder / "suite.json").write_text(json.dumps({**SUITE, "checks": [{"kind": "row_count", "low": 5}]}))
+
+    result = run(folder, "data", "check", "t", folder / "suite.json")
+
+    assert result.exit_code == 1
+    assert "there are 2 rows" in result.output
+
+
+def test_a_diff_in_json_is_the_record(folder: Path) -> None:
+    run(folder, "data", "add", "t", folder / "rows.csv")
+    run(folder, "data", "add", "t", folder / "rows.csv", "--append")
+
+    found = json.loads(run(folder, "-o", "json", "data", "diff", "t@v1", "t").stdout)
+
+    assert (found["rows_old"], found["rows_new"], found["is_append"]) == (2, 4, True)
+
+
+def test_a_ragged_file_is_an_error_and_leaves_no_dataset(folder: Path) -> None:
+    (folder / "rows.csv").write_text("a,b\n1\n")
+
+    result = run(folder, "data", "add", "t", folder / "rows.csv")
+
+    assert isinstance(result.exception, EverloopError)
+    assert result.exception.code == "data.ragged-row"
+    assert json.loads(run(folder, "-o", "json", "data", "ls").stdout) == []
+
+
+def test_fsck_ends_with_one_when_an_object_is_damaged(folder: Path) -> None:
+    run(folder, "data", "add", "t", folder / "rows.csv")
+
+    assert run(folder, "fsck").exit_code == 0
+    for path in (folder / "home" / "objects" / "objects").glob("*/*"):
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+    assert run(folder, "fsck").exit_code == 1
