@@ -98,7 +98,7 @@ class Execution:
         known: Resolved | None = None
         if row.inputs is None:
             known = resolve(pipeline, row.requested, reader=self.reader, store=self.store)
-        captured = capture(self.kernel.objects)
+        captured = capture(self.kernel.objects) if known is not None else None
         with guarded(self.kernel.catalog, lease) as connection:
             if known is not None:
                 change = pipeline_run.update().where(pipeline_run.c.id == lease.run)

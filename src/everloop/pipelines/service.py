@@ -34,6 +34,7 @@ from everloop.pipelines.store import open_store
 from everloop.pipelines.tables import pipeline as pipelines_table
 from everloop.pipelines.tables import pipeline_run
 from everloop.pipelines.tables import schedule as schedules_table
+from everloop.tracking.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -138,8 +139,7 @@ class Pipelines(Service):
         code, note = (bundle, "") if bundle else self._pin(pipeline, traced)
         resolved = resolve(pipeline, inputs, reader=self.data, store=self._store)
         run_id, now = new_id(), self.kernel.clock.now()
-        entry = f"{pipeline.identity}"
-        origin = bundles.origin_of(pipeline)
+        origin, captured = bundles.origin_of(pipeline), capture(self.kernel.objects)
         with self.kernel.catalog.transaction() as connection:
             queries.insert_run(
                 connection,
@@ -149,7 +149,7 @@ class Pipelines(Service):
                 options=options,
                 requested=dict(resolved.params),
                 bundle=code,
-                entry=entry,
+                entry=pipeline.identity,
                 origin=origin,
             )
             change = {"inputs": resolved.artifacts, "note": note}
@@ -162,6 +162,7 @@ class Pipelines(Service):
                 params=resolved.params,
                 tags={"pipeline": pipeline.name},
                 inputs=resolved.datasets,
+                capture=captured,
             )
         self._execution.execute(lease, pipeline, traced, listener)
         return self.get(run_id)
