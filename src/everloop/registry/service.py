@@ -18,6 +18,7 @@ from everloop.core.actors import current_actor
 from everloop.core.digests import Digest, digest_bytes
 from everloop.core.errors import ConflictError, InvalidInputError, NotFoundError
 from everloop.core.ids import new_id
+from everloop.explanation.service import Explanation
 from everloop.kernel.operations import Service, operation
 from everloop.registry import gates, tables
 from everloop.registry.model import SIGNATURE, Model
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from everloop.evaluation.service import Evaluation
     from everloop.explanation.records import GlobalExplanation
-    from everloop.explanation.service import Explanation
     from everloop.kernel.runtime import Kernel
     from everloop.registry.records import Gate
 
@@ -69,10 +69,12 @@ class Registry(Service):
 
     stage = "registry"
 
-    def __init__(self, kernel: Kernel, *, evaluation: Evaluation, explanation: Explanation) -> None:
+    def __init__(
+        self, kernel: Kernel, *, evaluation: Evaluation, explanation: Explanation | None = None
+    ) -> None:
         super().__init__(kernel)
         self._evaluation = evaluation
-        self._explanation = explanation
+        self._explanation = explanation or Explanation(kernel)
 
     def register(
         self,

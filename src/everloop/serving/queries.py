@@ -110,4 +110,4 @@ def labelled(
 def _run(query: str, **values: object) -> pa.Table:
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return connection.execute(query, values).to_arrow_table()
+        return connection.sql(query, params=values).to_arrow_table()

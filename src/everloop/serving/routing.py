@@ -7,6 +7,7 @@ own, so raising a canary from 5 to 10 % moves nobody who is already in it. Pure.
 from __future__ import annotations
 
 from hashlib import blake2b
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from everloop.core.errors import InvalidInputError
@@ -88,7 +89,4 @@ def _take(owners: list[int | None], wanted: Mapping[int, int]) -> None:
 def _spans(owners: Sequence[int | None]) -> list[Span]:
     edges = [place for place in range(1, BUCKETS) if owners[place] != owners[place - 1]]
     bounds = [0, *edges, BUCKETS]
-    return [
-        Span(low=low, high=high, version=owners[low] or 0)
-        for low, high in zip(bounds, bounds[1:], strict=False)
-    ]
+    return [Span(low=low, high=high, version=owners[low] or 0) for low, high in pairwise(bounds)]

@@ -341,7 +341,7 @@ class Serving(Service):
 
     def _write(
         self, connection: sa.Connection, deployment: str, present: Routing | None, **changes: Any
-    ) -> Routing:  # noqa: ANN401 - fields of Routing
+    ) -> Routing:
         kept = msgspec.structs.asdict(present) if present else {"deployment": deployment, "generation": 0}
         new = Routing(
             **{
