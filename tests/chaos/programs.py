@@ -1,3 +1,4 @@
+# ruff: noqa: T201 - these are programs: they speak by printing
 """Programs that chaos tests start as processes of their own: `python programs.py VERB HOME CATALOG_URL ...`."""
 
 from __future__ import annotations
@@ -6,6 +7,7 @@ import sys
 import time
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from everloop.core.clock import SystemClock
 from everloop.data.service import Data
@@ -14,6 +16,9 @@ from everloop.kernel.settings import Settings
 from everloop.pipelines.service import Pipelines
 from everloop.testing.faults import CommitCount, kill_at_commit
 from everloop.tracking import Tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 sys.path.insert(0, str(Path(__file__).parent / "project"))
 
@@ -25,7 +30,7 @@ def open_pipelines(home: str, url: str) -> tuple[Kernel, Pipelines]:
 
 def run_and_die(home: str, url: str, number: str) -> None:
     """Run the short pipeline and die at a commit point; print how many points an unbroken run has."""
-    from short import short
+    from short import short  # type: ignore[import-not-found] # on the path of this test only
 
     kernel, pipelines = open_pipelines(home, url)
     if number != "0":
@@ -63,4 +68,5 @@ def wait_until(path: Path, timeout_s: float = 30) -> None:
 
 
 if __name__ == "__main__":
-    {"run_and_die": run_and_die, "work": work, "schedule": schedule}[sys.argv[1]](*sys.argv[2:])
+    programs: dict[str, Callable[..., None]] = {"run_and_die": run_and_die, "work": work, "schedule": schedule}
+    programs[sys.argv[1]](*sys.argv[2:])

@@ -49,7 +49,7 @@ def wait_for(path: Path) -> None:
 
 
 def test_a_frozen_worker_changes_nothing_when_it_wakes(pipelines: Pipelines, tmp_path: Path) -> None:
-    from short import frozen
+    from short import frozen  # type: ignore[import-not-found] # on the path of this test only
 
     run = pipelines.submit(frozen, {"folder": str(tmp_path)})
     sleeper = start_worker(pipelines.kernel)

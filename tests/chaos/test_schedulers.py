@@ -23,7 +23,7 @@ TICKS = 1000
 
 def test_a_thousand_ticks_start_a_thousand_runs(any_kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(HERE / "project"))
-    from short import short
+    from short import short  # type: ignore[import-not-found] # on the path of this test only
 
     pipelines = Pipelines(any_kernel, data=Data(any_kernel), tracking=Tracking(any_kernel))
     pipelines.register(short)

@@ -111,7 +111,7 @@ class _Walk:
 
     # -- objects ---------------------------------------------------------------------------------------------------
 
-    def reach(self, value: object, *, name: str, module: str) -> None:
+    def reach(self, value: object, *, name: str, module: str) -> None:  # noqa: C901 - one case for each kind of object
         """Take in a value that code calls `name`, bound in `module`."""
         if isinstance(value, _PLAIN):
             self.parts[f"value {module_name(module)}.{name}"] = digest_value([type(value).__name__, repr(value)])
@@ -263,7 +263,7 @@ class _Walk:
         self._names_of_tree(source.tree, vars(module), module=name)
 
     def _package(self, module: str) -> None:
-        top = module.split(".")[0]
+        top = module.split(".", maxsplit=1)[0]
         version = package_version(top)
         if version:
             self.parts[f"package {top}"] = version
@@ -365,7 +365,7 @@ class _Walk:
         """Return a module that code imports when it runs; one that is not the project's is not imported for this."""
         if name in sys.modules:
             return sys.modules[name]
-        top = name.split(".")[0]
+        top = name.split(".", maxsplit=1)[0]
         if package_version(top) == "" or not package_version(top).endswith("==unknown"):
             self._package(top)
             return None

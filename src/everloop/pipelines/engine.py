@@ -18,6 +18,7 @@ from everloop.core.errors import EverloopError
 from everloop.pipelines import artifacts, keys
 from everloop.pipelines.executors.protocol import Binding, Task
 from everloop.pipelines.graph import upstream_of
+from everloop.pipelines.inputs import File
 from everloop.pipelines.leases import LeaseLostError, guarded, this_owner
 from everloop.pipelines.rules import pause_s, readiness
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
@@ -52,7 +53,7 @@ class Engine:
         listener: called with (node, status, reason) at each change, for progress.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what one run consists of, each said by name
         self,
         kernel: Kernel,
         tracking: Tracking,
@@ -220,7 +221,7 @@ class Engine:
                 return Binding(kind="tuple", items=[Binding(kind="artifact", artifact=item) for item in outputs])
             return Binding(kind="artifact", artifact=outputs[argument.item or 0])
         if argument.kind in {"value", "file"}:
-            value = artifacts.File(argument.value) if argument.kind == "file" else argument.value
+            value = File(argument.value) if argument.kind == "file" else argument.value
             return Binding(kind="artifact", artifact=artifacts.dump(value, self._store, where="a constant"))
         items = [self._bind(item) for item in argument.items]
         if argument.kind == "dict":
@@ -237,14 +238,14 @@ class Engine:
         self._status[node] = status
         where = sa.and_(step_run.c.run_id == self._run.id, step_run.c.node == node)
         statement = step_run.update().where(where).values(status=status, reason=reason, **fields)
-        self._pending.append(lambda connection: connection.execute(statement) and None)
+        self._pending.append(lambda connection: _run(connection, statement))
         if self._listener is not None:
             self._listener(node, status, reason)
 
     def _record_attempt(self, node: str, number: int) -> None:
         values = {"run_id": self._run.id, "node": node, "number": number, "status": "running", "worker": this_owner()}
         statement = step_attempt.insert().values(**values, started_at=self._kernel.clock.now(), error="", log="")
-        self._pending.append(lambda connection: connection.execute(statement) and None)
+        self._pending.append(lambda connection: _run(connection, statement))
 
     def _end_attempt(self, outcome: Outcome) -> None:
         table = step_attempt.c
@@ -253,7 +254,7 @@ class Engine:
         if outcome.worker:
             change["worker"] = outcome.worker
         statement = step_attempt.update().where(where).values(change)
-        self._pending.append(lambda connection: connection.execute(statement) and None)
+        self._pending.append(lambda connection: _run(connection, statement))
 
     def _flush(self) -> None:
         if not self._pending:
@@ -303,3 +304,7 @@ class Engine:
         finally:
             is_over.set()
             thread.join()
+
+
+def _run(connection: sa.Connection, statement: sa.Executable) -> None:
+    connection.execute(statement)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from everloop.core.digests import Digest
 from everloop.core.errors import EverloopError
 from everloop.pipelines import bundles, queries
 from everloop.pipelines.engine import Engine
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from everloop.core.digests import Digest
     from everloop.kernel.runtime import Kernel
     from everloop.pipelines.artifacts import Store
     from everloop.pipelines.graph import Traced

@@ -60,7 +60,7 @@ class Symbol:
         argument = Argument(kind="step", name=self.argument.name, item=place)
         return Symbol(argument, f"{self.label}[{place}]")
 
-    def __bool__(self) -> bool:
+    def __bool__(self) -> bool:  # noqa: PLE0304 - it always raises
         """Refuse: a branch would depend on a value that no run has computed."""
         self._refuse("decides by it. Decide inside a step")
 

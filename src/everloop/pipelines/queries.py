@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from everloop.core.digests import Digest
-from everloop.pipelines.records import Attempt, CacheKey, PipelineRun, PipelineVersion, Schedule, StepRun, Tick
+from everloop.pipelines.records import (
+    Attempt,
+    CacheKey,
+    PipelineRun,
+    PipelineVersion,
+    Schedule,
+    StepRun,
+    Tick,
+)
 from everloop.pipelines.tables import pipeline, pipeline_run, schedule, schedule_tick, step_attempt, step_run
 
 if TYPE_CHECKING:
@@ -24,7 +32,7 @@ def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def insert_run(
+def insert_run(  # noqa: PLR0913 - the columns of one row
     connection: sa.Connection,
     *,
     run_id: str,

@@ -17,7 +17,6 @@ from everloop.pipelines.graph import Traced, trace
 from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.records import (
     ENDED,
-    Artifact,
     Attempt,
     CatchUp,
     Explanation,
@@ -305,7 +304,8 @@ class Pipelines(Service):
     @operation("PUT /pipelines/{name}", needs="pipeline.write", emits="pipeline.registered", cli="pipeline register")
     def create_pipeline(self, name: str, *, bundle: str, entry: str, graph: Graph, origin: str = "") -> PipelineVersion:
         """Keep a pipeline's code bundle, entry and graph under its name; runs that exist keep their own code."""
-        values = {"bundle": parse_digest(bundle), "entry": entry, "origin": origin, "graph": graph}
+        code = parse_digest(bundle)
+        values = {"bundle": code, "entry": entry, "origin": origin, "graph": graph}
         now = self.kernel.clock.now()
         with self.kernel.catalog.transaction() as connection:
             known = queries.read_pipeline(connection, name)
@@ -316,7 +316,7 @@ class Pipelines(Service):
             change = {**values, "updated_at": now}
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=change))
             self.emit(connection, subject=f"pipeline:{name}", payload={"bundle": bundle, "entry": entry})
-        return PipelineVersion(name=name, bundle=values["bundle"], entry=entry, graph=graph, updated_at=now)
+        return PipelineVersion(name=name, bundle=code, entry=entry, graph=graph, updated_at=now)
 
     @operation("GET /pipelines/{name}", needs="pipeline.read", cli="pipeline show")
     def get_pipeline(self, name: str) -> PipelineVersion:

@@ -100,7 +100,7 @@ class Source:
 def first_line(node: ast.AST) -> int:
     """Return the line a compiled definition counts as its first: that of its first decorator, if any."""
     decorators = getattr(node, "decorator_list", [])
-    line: int = (decorators[0] if decorators else node).lineno  # type: ignore[attr-defined] # every statement has one
+    line: int = getattr(decorators[0] if decorators else node, "lineno", 0)
     return line
 
 

@@ -10,7 +10,19 @@ import functools
 import inspect
 from contextvars import ContextVar
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast, get_args, get_origin, get_type_hints, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+    overload,
+)
 
 import msgspec
 
@@ -206,7 +218,7 @@ def _resolve(function: FunctionType, text: str) -> object | None:
     return value
 
 
-def _options(**given: Any) -> dict[str, Any]:
+def _options(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - each option has its own type
     """Return the fields of `StepOptions` for the options that were given."""
     fields: dict[str, Any] = {}
     for name, value in given.items():

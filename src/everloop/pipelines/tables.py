@@ -128,14 +128,14 @@ def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     for row in connection.execute(sa.select(pipeline.c.name, pipeline.c.bundle)):
         yield Digest(row.bundle), f"code of pipeline {row.name}"
     columns = (pipeline_run.c.id, pipeline_run.c.bundle, pipeline_run.c.inputs, pipeline_run.c.outputs)
-    for row in connection.execute(sa.select(*columns)):
-        if row.bundle:
-            yield Digest(row.bundle), f"code of run {row.id}"
-        for artifact in [*(row.inputs or {}).values(), *(row.outputs or [])]:
-            yield from _objects(artifact, f"input or result of run {row.id}")
-    for row in connection.execute(sa.select(step_run.c.run_id, step_run.c.node, step_run.c.outputs)):
-        for artifact in row.outputs or []:
-            yield from _objects(artifact, f"output of step {row.node} in run {row.run_id}")
+    for run in connection.execute(sa.select(*columns)):
+        if run.bundle:
+            yield Digest(run.bundle), f"code of run {run.id}"
+        for artifact in [*(run.inputs or {}).values(), *(run.outputs or [])]:
+            yield from _objects(artifact, f"input or result of run {run.id}")
+    for step in connection.execute(sa.select(step_run.c.run_id, step_run.c.node, step_run.c.outputs)):
+        for artifact in step.outputs or []:
+            yield from _objects(artifact, f"output of step {step.node} in run {step.run_id}")
     for row in connection.execute(sa.select(step_cache.c.key, step_cache.c.outputs)):
         for artifact in row.outputs:
             yield from _objects(artifact, f"cached result {row.key}")

@@ -8,7 +8,15 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from everloop.tracking.records import DatasetInput, Experiment, Metric, Plain, Point, Run
-from everloop.tracking.tables import experiment, run, run_input, run_metric, run_metric_last, run_param, run_tag
+from everloop.tracking.tables import (
+    experiment,
+    run,
+    run_input,
+    run_metric,
+    run_metric_last,
+    run_param,
+    run_tag,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,12 +63,13 @@ def add_points(connection: sa.Connection, run_id: str, points: Sequence[Point]) 
         return
     rows = [{"run_id": run_id, "name": p.name, "step": p.step, "time": p.time, "value": p.value} for p in points]
     connection.execute(run_metric.insert(), rows)
-    last: dict[str, dict[str, object]] = {}
-    for row, point in zip(rows, points, strict=True):
+    last: dict[str, Point] = {}
+    for point in points:
         before = last.get(point.name)
-        if before is None or point.step >= before["step"]:  # type: ignore[operator] # a float by construction
-            last[point.name] = row
-    for row in last.values():
+        if before is None or point.step >= before.step:
+            last[point.name] = point
+    for point in last.values():
+        row = {"run_id": run_id, "name": point.name, "step": point.step, "time": point.time, "value": point.value}
         statement = upsert(connection, run_metric_last).values(row)
         change = {name: statement.excluded[name] for name in ("step", "time", "value")}
         newer = run_metric_last.c.step <= statement.excluded.step

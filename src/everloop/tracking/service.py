@@ -14,7 +14,16 @@ from everloop.kernel.operations import Service, operation
 from everloop.tracking import queries
 from everloop.tracking.capture import capture
 from everloop.tracking.client import ActiveRun
-from everloop.tracking.records import Capture, DatasetInput, Experiment, Plain, Point, Run, RunArtifact, RunStatus
+from everloop.tracking.records import (
+    Capture,
+    DatasetInput,
+    Experiment,
+    Plain,
+    Point,
+    Run,
+    RunArtifact,
+    RunStatus,
+)
 from everloop.tracking.tables import experiment as experiments
 from everloop.tracking.tables import run as runs
 from everloop.tracking.tables import run_artifact, run_batch, run_input

@@ -18,8 +18,9 @@ from everloop.tracking import log
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from everloop.pipelines.records import PipelineRun
     from tests.unit.pipelines.conftest import Project
+
+    from everloop.pipelines.records import PipelineRun
 
 FLOW = """
     from everloop.data.table import Table
@@ -303,7 +304,7 @@ def test_a_cancelled_run_is_not_worked_on(pipelines: Pipelines, project: Project
     assert pipelines.get(queued.id).status == "cancelled"
 
 
-def test_inputs_are_checked_before_anything_starts(pipelines: Pipelines, project: Project, tmp_path: Path) -> None:
+def test_inputs_are_checked_before_anything_starts(pipelines: Pipelines, project: Project) -> None:
     project.write(flow=FLOW)
     flow = project.flow().flow
 
@@ -339,7 +340,7 @@ def test_a_pipeline_that_branches_on_a_value_is_refused(pipelines: Pipelines) ->
 
     @pipeline
     def flow() -> int:
-        return one() if one() else one()
+        return one() + 1 if one() else 0
 
     with pytest.raises(TraceError, match="decides by it"):
         pipelines.run(flow)

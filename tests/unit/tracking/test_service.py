@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from everloop.core.clock import ManualClock
 from everloop.tracking import DatasetInput, Tracking, current_run, log
 from everloop.tracking.records import Point
 from everloop.tracking.service import RunNotFoundError
@@ -14,6 +13,7 @@ from everloop.tracking.service import RunNotFoundError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from everloop.core.clock import ManualClock
     from everloop.kernel.runtime import Kernel
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
-from everloop.core.digests import Digest
 from everloop.core.errors import InvalidInputError
 from everloop.pipelines.records import Artifact
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from everloop.core.digests import Digest
     from everloop.kernel.runtime import Kernel
     from everloop.pipelines.artifacts import Store
     from everloop.pipelines.steps import AnyStep
@@ -67,7 +68,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     worker: str = ""
 
 
-class ExecutorContext(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class ExecutorContext:
     """What an executor is given.
 
     Attributes:

@@ -1,0 +1,100 @@
+"""What a step costs: durable in process, from the cache, in a warm process; beside a bare SQLite commit of the same pragmas.
+
+python benchmarks/pipelines.py
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everloop.data.service import Data
+from everloop.kernel.runtime import open_kernel
+from everloop.kernel.settings import Settings
+from everloop.pipelines import pipeline, step
+from everloop.pipelines.service import Pipelines
+from everloop.tracking import Tracking
+
+if TYPE_CHECKING:
+    from everloop.pipelines.steps import AnyPipeline
+
+STEPS = 100
+ROUNDS = 5
+
+
+@step
+def add(x: int) -> int:
+    """Add one."""
+    return x + 1
+
+
+@pipeline
+def hundred(x: int) -> int:
+    """Add a hundred, one by one."""
+    for _ in range(STEPS):
+        x = add(x)
+    return x
+
+
+@pipeline
+def none(x: int) -> int:
+    """Do nothing: the cost of a run without steps."""
+    return x
+
+
+def floor_ms(folder: Path) -> float:
+    """Return the median milliseconds of an insert and commit in plain sqlite3."""
+    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
+        connection.execute(f"PRAGMA {pragma}")
+    connection.execute("CREATE TABLE step (id INTEGER PRIMARY KEY, status TEXT, outputs TEXT)")
+    times = []
+    for _ in range(1000):
+        began = time.perf_counter()
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("INSERT INTO step (status, outputs) VALUES ('done', '[1, 2, 3]')")
+        connection.execute("COMMIT")
+        times.append(time.perf_counter() - began)
+    connection.close()
+    return statistics.median(times) * 1000
+
+
+def median_run_ms(pipelines: Pipelines, flow: AnyPipeline, *, executor: str = "inline", cache: bool, first: int) -> float:
+    """Return the median milliseconds of a whole run."""
+    times = []
+    for number in range(ROUNDS):
+        began = time.perf_counter()
+        run = pipelines.run(flow, {"x": first if cache else first + number * 10_000}, executor=executor, cache=cache)
+        times.append(time.perf_counter() - began)
+        if run.status != "finished":
+            raise SystemExit(run.error)
+    return statistics.median(times) * 1000
+
+
+def main() -> None:
+    """Print the figures as ratios to the floor."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        kernel = open_kernel(Settings(home=folder / ".everloop"))
+        pipelines = Pipelines(kernel, data=Data(kernel), tracking=Tracking(kernel))
+        floor = floor_ms(folder)
+        empty = median_run_ms(pipelines, none, cache=False, first=0)
+        inline = (median_run_ms(pipelines, hundred, cache=False, first=1) - empty) / STEPS
+        pipelines.run(hundred, {"x": 7}, cache=True)
+        cached = median_run_ms(pipelines, hundred, cache=True, first=7) - empty
+        pipelines.run(hundred, {"x": 8}, executor="process", cache=False)
+        process = (median_run_ms(pipelines, hundred, executor="process", cache=False, first=9) - empty) / STEPS
+        kernel.close()
+    print(f"sqlite3 insert and commit (floor)   {floor:8.3f} ms")
+    print(f"a run without steps                 {empty:8.2f} ms")
+    print(f"durable in-process step             {inline:8.3f} ms   {inline / floor:6.1f} x floor   (reach: < 1 ms)")
+    print(f"100 cached steps                    {cached:8.2f} ms   {cached / floor:6.1f} x floor   (reach: < 50 ms)")
+    print(f"warm process step                   {process:8.3f} ms   {process / floor:6.1f} x floor   (reach: < 5 ms)")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""`everloop pipeline`. Tests: tests/integration/test_cli_pipelines.py."""
+
+from __future__ import annotations
+
+import click
+
+from everloop.cli import output
+
+_RUN_COLUMNS = ["id", "created_at", "pipeline", "status", "error"]
+_SCHEDULE_COLUMNS = ["id", "pipeline", "cron", "timezone", "dataset", "catch_up", "is_paused"]
+
+
+@click.group()
+def pipeline() -> None:
+    """Register, list, submit and schedule pipelines; look into their runs."""
+
+
+@pipeline.command()
+@click.argument("target")
+def register(target: str) -> None:
+    """Store the code of TARGET, FILE:PIPELINE, so that schedules and workers can run it."""
+    from everloop.cli.run import find_target
+
+    found = find_target(target)
+    if isinstance(found, str):
+        raise click.UsageError(f"{target} is no file. Write FILE.py:PIPELINE.")
+    with output.app() as loop:
+        version = loop.pipelines.register(found)
+    output.record({"name": version.name, "entry": version.entry, "bundle": version.bundle})
+
+
+@pipeline.command("ls")
+def list_pipelines() -> None:
+    """List registered pipelines."""
+    with output.app() as loop:
+        output.table(loop.pipelines.list(), ["name", "entry", "bundle", "updated_at"])
+
+
+@pipeline.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Show the registered pipeline NAME."""
+    with output.app() as loop:
+        output.record(loop.pipelines.get_pipeline(name))
+
+
+@pipeline.command()
+@click.argument("target")
+def graph(target: str) -> None:
+    """Draw the graph of TARGET: FILE:PIPELINE or the name of a registered one."""
+    from everloop.cli.run import find_target
+    from everloop.pipelines.graph import draw, trace
+
+    found = find_target(target)
+    if not isinstance(found, str):
+        click.echo(draw(trace(found).graph))
+        return
+    with output.app() as loop:
+        click.echo(draw(loop.pipelines.get_pipeline(found).graph))
+
+
+@pipeline.command()
+@click.argument("name")
+@click.option("--param", "-p", "params", multiple=True, help="An input as name=value.")
+def submit(name: str, params: tuple[str, ...]) -> None:
+    """Queue a run of the registered pipeline NAME."""
+    from everloop.cli.run import parse_param
+
+    with output.app() as loop:
+        run = loop.pipelines.submit(name, dict(parse_param(item) for item in params))
+    output.record({"run": run.id, "status": run.status})
+
+
+@pipeline.command()
+@click.option("--pipeline", "name", default="", help="Only of this pipeline.")
+@click.option("--status", default="", help="Only in this state.")
+@click.option("--limit", default=50, show_default=True, help="At most this many.")
+def runs(name: str, status: str, limit: int) -> None:
+    """List runs, newest first."""
+    with output.app() as loop:
+        output.table(loop.pipelines.runs(pipeline=name, status=status, limit=limit), _RUN_COLUMNS)
+
+
+@pipeline.command("run")
+@click.argument("run_id")
+def show_run(run_id: str) -> None:
+    """Show the run RUN_ID."""
+    with output.app() as loop:
+        output.record(loop.pipelines.get(run_id))
+
+
+@pipeline.command()
+@click.argument("run_id")
+def steps(run_id: str) -> None:
+    """List the steps of RUN_ID."""
+    with output.app() as loop:
+        output.table(
+            loop.pipelines.steps(run_id), ["node", "status", "attempts", "reason", "started_at", "ended_at"]
+        )
+
+
+@pipeline.command()
+@click.argument("run_id")
+@click.option("--step", "node", default="", help="Only of this step.")
+def logs(run_id: str, node: str) -> None:
+    """Print the log lines and tracebacks of RUN_ID."""
+    with output.app() as loop:
+        found = loop.pipelines.attempts(run_id, node=node)
+    if output.session().form != "table":
+        output.table(found, ["node", "number", "status", "worker", "error", "log"])
+        return
+    for attempt in found:
+        output.note(f"-- {attempt.node}, attempt {attempt.number}: {attempt.status}")
+        click.echo(attempt.log + attempt.error, nl=False)
+
+
+@pipeline.command()
+@click.argument("run_id")
+def cancel(run_id: str) -> None:
+    """Stop RUN_ID."""
+    with output.app() as loop:
+        run = loop.pipelines.cancel(run_id)
+    output.record({"run": run.id, "status": run.status})
+
+
+@pipeline.command()
+@click.argument("run_id")
+def explain(run_id: str) -> None:
+    """Say why each step of RUN_ID ran or was taken from the cache."""
+    with output.app() as loop:
+        output.table(loop.pipelines.explain(run_id), ["node", "status", "sentence", "opaque"])
+
+
+@pipeline.command()
+@click.argument("name")
+@click.option("--cron", default="", help="Five fields, for example '0 6 * * 1'.")
+@click.option("--timezone", default="UTC", show_default=True, help="IANA name for the cron fields.")
+@click.option("--dataset", default="", help="Run for each new version of this dataset instead.")
+@click.option(
+    "--dataset-input", default="", help="Parameter that gets the version; the dataset's name by default."
+)
+@click.option("--param", "-p", "params", multiple=True, help="An input as name=value.")
+@click.option(
+    "--catch-up",
+    type=click.Choice(["latest", "all", "none"]),
+    default="latest",
+    show_default=True,
+    help="For missed ticks.",
+)
+def schedule(
+    name: str,
+    cron: str,
+    timezone: str,
+    dataset: str,
+    dataset_input: str,
+    params: tuple[str, ...],
+    catch_up: str,
+) -> None:
+    """Start runs of the registered pipeline NAME by time or by new data."""
+    from everloop.cli.run import parse_param
+
+    inputs = dict(parse_param(item) for item in params)
+    with output.app() as loop:
+        made = loop.pipelines.add_schedule(
+            name,
+            cron=cron,
+            timezone=timezone,
+            dataset=dataset,
+            dataset_input=dataset_input,
+            inputs=inputs,
+            catch_up=catch_up,  # type: ignore[arg-type] # one of the three choices
+        )
+    output.record(made)
+
+
+@pipeline.command()
+def schedules() -> None:
+    """List schedules and triggers."""
+    with output.app() as loop:
+        output.table(loop.pipelines.schedules(), _SCHEDULE_COLUMNS)
+
+
+@pipeline.command()
+@click.argument("schedule_id")
+def pause(schedule_id: str) -> None:
+    """Stop SCHEDULE_ID from starting runs."""
+    with output.app() as loop:
+        output.record(loop.pipelines.pause_schedule(schedule_id))
+
+
+@pipeline.command()
+@click.argument("schedule_id")
+def start(schedule_id: str) -> None:
+    """Let SCHEDULE_ID start runs again, from now on."""
+    with output.app() as loop:
+        output.record(loop.pipelines.start_schedule(schedule_id))
+
+
+@pipeline.command()
+@click.argument("schedule_id")
+def ticks(schedule_id: str) -> None:
+    """List the latest ticks of SCHEDULE_ID and the runs they started."""
+    with output.app() as loop:
+        output.table(loop.pipelines.ticks(schedule_id), ["nominal", "run", "created_at"])
