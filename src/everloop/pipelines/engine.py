@@ -7,6 +7,7 @@ tests/chaos/test_kill.py.
 
 from __future__ import annotations
 
+import functools
 import threading
 import time
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from everloop.pipelines.rules import pause_s, readiness
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
     from everloop.kernel.runtime import Kernel
     from everloop.pipelines.artifacts import Store
@@ -80,6 +81,8 @@ class Engine:
         self._not_before: dict[str, float] = {}
         self._key: dict[str, CacheKey] = {}
         self._errors: list[str] = []
+        self._upstream = {node.name: upstream_of(node) for node in traced.graph.nodes}
+        self._counts = {node.name: node.outputs for node in traced.graph.nodes}
 
     def drive(self) -> None:
         """Run to the end.
@@ -99,6 +102,8 @@ class Engine:
     def _advance(self) -> bool:
         """Start what can start; say whether anything is left to wait for."""
         for node in self._traced.graph.nodes:
+            if self._executor.capacity() == 0:
+                break
             if self._status[node.name] == "pending" and not self._is_resting(node):
                 self._try(node)
         is_running = "running" in self._status.values()
@@ -107,10 +112,10 @@ class Engine:
         return is_running or "pending" in self._status.values()
 
     def _try(self, node: Node) -> None:
-        match readiness([self._status[name] for name in upstream_of(node)]):
+        match readiness([self._status[name] for name in self._upstream[node.name]]):
             case "upstream_failed":
                 self._set(node.name, "upstream_failed", reason="a step it needs failed")
-            case "ready" if self._executor.capacity() > 0:
+            case "ready":
                 self._begin(node)
 
     def _begin(self, node: Node) -> None:
@@ -217,7 +222,7 @@ class Engine:
             return Binding(kind="artifact", artifact=self._run.inputs[argument.name])
         if argument.kind == "step":
             outputs = self._outputs[argument.name]
-            if argument.item is None and self._counts().get(argument.name) is not None:
+            if argument.item is None and self._counts[argument.name] is not None:
                 return Binding(kind="tuple", items=[Binding(kind="artifact", artifact=item) for item in outputs])
             return Binding(kind="artifact", artifact=outputs[argument.item or 0])
         if argument.kind in {"value", "file"}:
@@ -228,33 +233,26 @@ class Engine:
             return Binding(kind="dict", items=items, keys=argument.keys)
         return Binding(kind="list" if argument.kind == "list" else "tuple", items=items)
 
-    def _counts(self) -> Mapping[str, int | None]:
-        return {node.name: node.outputs for node in self._traced.graph.nodes}
-
     # -- writes ----------------------------------------------------------------------------------------------------
 
     def _set(self, node: str, status: StepStatus, *, reason: str = "", **fields: object) -> None:
         """Change a step here and, with the next flush, in the catalog."""
         self._status[node] = status
-        where = sa.and_(step_run.c.run_id == self._run.id, step_run.c.node == node)
-        statement = step_run.update().where(where).values(status=status, reason=reason, **fields)
-        self._pending.append(lambda connection: _run(connection, statement))
+        values = {"at_run": self._run.id, "at_node": node, "status": status, "reason": reason, **fields}
+        self._pending.append(lambda connection: _run(connection, _change_of_step(tuple(fields)), values))
         if self._listener is not None:
             self._listener(node, status, reason)
 
     def _record_attempt(self, node: str, number: int) -> None:
-        values = {"run_id": self._run.id, "node": node, "number": number, "status": "running", "worker": this_owner()}
-        statement = step_attempt.insert().values(**values, started_at=self._kernel.clock.now(), error="", log="")
-        self._pending.append(lambda connection: _run(connection, statement))
+        row = {"run_id": self._run.id, "node": node, "number": number, "status": "running", "worker": this_owner()}
+        values = {**row, "started_at": self._kernel.clock.now(), "error": "", "log": ""}
+        self._pending.append(lambda connection: _run(connection, _NEW_ATTEMPT, values))
 
     def _end_attempt(self, outcome: Outcome) -> None:
-        table = step_attempt.c
-        where = sa.and_(table.run_id == self._run.id, table.node == outcome.node, table.number == outcome.attempt)
-        change = {"status": outcome.status, "error": outcome.error, "log": outcome.log, "ended_at": self._kernel.clock.now()}
-        if outcome.worker:
-            change["worker"] = outcome.worker
-        statement = step_attempt.update().where(where).values(change)
-        self._pending.append(lambda connection: _run(connection, statement))
+        at = {"at_run": self._run.id, "at_node": outcome.node, "at_number": outcome.attempt}
+        how = {"status": outcome.status, "error": outcome.error, "log": outcome.log, "worker": outcome.worker or this_owner()}
+        values = {**at, **how, "ended_at": self._kernel.clock.now()}
+        self._pending.append(lambda connection: _run(connection, _END_OF_ATTEMPT, values))
 
     def _flush(self) -> None:
         if not self._pending:
@@ -306,5 +304,24 @@ class Engine:
             thread.join()
 
 
-def _run(connection: sa.Connection, statement: sa.Executable) -> None:
-    connection.execute(statement)
+def _run(connection: sa.Connection, statement: sa.Executable, values: dict[str, object]) -> None:
+    connection.execute(statement, values)
+
+
+@functools.cache
+def _change_of_step(fields: tuple[str, ...]) -> sa.Update:
+    """Return the statement that sets these columns of a step; built once, because building costs more than running."""
+    where = sa.and_(step_run.c.run_id == sa.bindparam("at_run"), step_run.c.node == sa.bindparam("at_node"))
+    return step_run.update().where(where).values({name: sa.bindparam(name) for name in ("status", "reason", *fields)})
+
+
+_NEW_ATTEMPT = step_attempt.insert()
+_END_OF_ATTEMPT = (
+    step_attempt.update()
+    .where(
+        step_attempt.c.run_id == sa.bindparam("at_run"),
+        step_attempt.c.node == sa.bindparam("at_node"),
+        step_attempt.c.number == sa.bindparam("at_number"),
+    )
+    .values({name: sa.bindparam(name) for name in ("status", "error", "log", "worker", "ended_at")})
+)

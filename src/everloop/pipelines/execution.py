@@ -5,6 +5,7 @@ Tests: tests/unit/pipelines/test_service.py, tests/chaos.
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from everloop.tracking import Tracking
 
     Listener = Callable[[str, StepStatus, str], None]
+
+
+_log = logging.getLogger(__name__)
 
 
 class Execution:
@@ -130,9 +134,9 @@ class Execution:
             raise
         except EverloopError as error:
             self._end(lease, "failed", str(error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - code of a bundle may raise anything; no scheduler may die of it
+            _log.exception("a run ended outside its steps", extra={"run": lease.run})
             self._end(lease, "failed", f"{type(error).__name__}: {error}")
-            raise
 
     def _end(self, lease: Lease, status: str, error: str) -> None:
         now = self.kernel.clock.now()

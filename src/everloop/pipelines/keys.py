@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from everloop.core.digests import digest_value
 from everloop.pipelines.artifacts import is_whole
 from everloop.pipelines.closure import close_over
-from everloop.pipelines.queries import upsert
 from everloop.pipelines.rules import make_key
 from everloop.pipelines.tables import step_cache
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from everloop.pipelines.executors.protocol import Binding
     from everloop.pipelines.records import Artifact, CacheKey
     from everloop.pipelines.steps import AnyStep
+
+_LOOK_UP = sa.select(step_cache).where(step_cache.c.key == sa.bindparam("at_key"))
 
 
 class Keys:
@@ -62,7 +65,7 @@ def look_up(
 ) -> tuple[list[Artifact], str] | None:
     """Return the artifacts of an earlier call with this key and the run that made them; None unless all of them exist."""
     with catalog.read() as connection:
-        row = connection.execute(sa.select(step_cache).where(step_cache.c.key == key.digest)).first()
+        row = connection.execute(_LOOK_UP, {"at_key": key.digest}).first()
     if row is None or (ttl_s is not None and row.created_at + timedelta(seconds=ttl_s) < now):
         return None
     outputs: list[Artifact] = row.outputs
@@ -75,6 +78,12 @@ def keep(
     connection: sa.Connection, key: CacheKey, outputs: list[Artifact], *, run: str, node: str, now: datetime
 ) -> None:
     """Remember a result under its key; a newer result takes the place of an older one."""
-    values = {"outputs": outputs, "run_id": run, "node": node, "created_at": now}
-    statement = upsert(connection, step_cache).values(key=key.digest, **values)
-    connection.execute(statement.on_conflict_do_update(index_elements=["key"], set_=values))
+    values = {"key": key.digest, "outputs": outputs, "run_id": run, "node": node, "created_at": now}
+    connection.execute(_keeping(connection.dialect.name), values)
+
+
+@functools.cache
+def _keeping(dialect: str) -> postgresql.Insert | sqlite.Insert:
+    statement = sqlite.insert(step_cache) if dialect == "sqlite" else postgresql.insert(step_cache)
+    change = {name: statement.excluded[name] for name in ("outputs", "run_id", "node", "created_at")}
+    return statement.on_conflict_do_update(index_elements=["key"], set_=change)

@@ -140,6 +140,17 @@ def begin_again(connection: sa.Connection, run_id: str, now: datetime) -> None:
     connection.execute(step_run.update().where(open_steps).values(status="pending", ended_at=None))
 
 
+_RENEW = (
+    pipeline_run.update()
+    .where(
+        pipeline_run.c.id == sa.bindparam("at_run"),
+        pipeline_run.c.fence == sa.bindparam("at_fence"),
+        pipeline_run.c.status == "running",
+    )
+    .values(lease_until=sa.bindparam("lease_until"))
+)
+
+
 @contextmanager
 def guarded(catalog: Catalog, lease: Lease) -> Iterator[sa.Connection]:
     """Open a write transaction that only the holder of the lease can commit.
@@ -149,9 +160,8 @@ def guarded(catalog: Catalog, lease: Lease) -> Iterator[sa.Connection]:
     """
     with catalog.transaction() as connection:
         until = catalog.now(connection) + timedelta(seconds=lease.length_s)
-        table = pipeline_run.c
-        where = sa.and_(table.id == lease.run, table.fence == lease.fence, table.status == "running")
-        if connection.execute(pipeline_run.update().where(where).values(lease_until=until)).rowcount != 1:
+        values = {"at_run": lease.run, "at_fence": lease.fence, "lease_until": until}
+        if connection.execute(_RENEW, values).rowcount != 1:
             raise LeaseLostError(
                 f"run {lease.run} is no longer ours to write: it was cancelled, or another engine took it over.",
                 subject=f"run:{lease.run}",

@@ -17,10 +17,9 @@ import sysconfig
 from pathlib import Path
 from types import CodeType, ModuleType
 
-import everloop
 from everloop.core.errors import ConflictError
 
-_OURS = str(Path(everloop.__file__).parent)
+_OURS = str(Path(__file__).resolve().parents[1])
 _INSTALLED = tuple(
     {str(Path(path).resolve()) for key, path in sysconfig.get_paths().items() if key in {"stdlib", "platstdlib", "purelib", "platlib"}}
 )
@@ -189,8 +188,6 @@ def package_version(top_level: str) -> str:
     """Return `name==version` of the distribution behind a top-level package, or empty for the standard library."""
     if top_level in sys.stdlib_module_names or top_level in sys.builtin_module_names:
         return ""
-    if top_level == "everloop":
-        return f"everloop=={everloop.__version__}"
     try:  # most packages are named like their distribution; the reverse table costs 100 ms to build
         return f"{top_level}=={importlib.metadata.version(top_level)}"
     except importlib.metadata.PackageNotFoundError:
