@@ -56,7 +56,7 @@ class App:
         """Return state, events and objects of the home."""
         from everloop.kernel.system import System
 
-        return System(self.kernel, roots=[_roots_of(stage) for stage in STAGES])
+        return System(self.kernel, roots=[_roots_of(stage) for stage in STAGES if stage != "system"])
 
     @cached_property
     def data(self) -> Data:
@@ -150,7 +150,7 @@ class App:
         call it: each piece of work is claimed in the catalog.
         """
         self.pipelines.tick()
-        self.serving.tick()
+        self.serving.flush()
         self.monitoring.tick()
         self.loop.tick()
         self.alerting.tick()

@@ -5,16 +5,17 @@ Tests: tests/integration/test_loop.py.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow.compute as pc
 
 from everloop.core.clock import from_microseconds
 from everloop.core.errors import InvalidInputError
-from everloop.loop.records import CanaryFacts
+from everloop.serving.records import CanaryFacts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     import pyarrow as pa
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 _EPSILON = 1e-6
 _HOUR_US = 3_600_000_000
+_SCORE_BINS = 10
+_LEAST_LABELLED = 50
+# Two runs of one model on the same row may differ by rounding, not by more.
+_PARITY = 1e-6
+# Two-sided 95 % of a normal.
+_Z = 1.96
 
 
 class NoLabelsError(InvalidInputError):
@@ -67,7 +74,7 @@ def newest_time(data: Data, refs: Mapping[str, str], tables: Mapping[str, Table]
     return newest
 
 
-def gate_rows(serving: Serving, cycle: Cycle, now: datetime) -> pa.Table:
+def gate_rows(serving: Serving, cycle: Cycle, now: datetime, target: str) -> pa.Table:
     """Return the labelled predictions since the cut: features as they were served, the target, and the time.
 
     Raises:
@@ -75,59 +82,108 @@ def gate_rows(serving: Serving, cycle: Cycle, now: datetime) -> pa.Table:
     """
     if cycle.cut is None:
         raise NoLabelsError(f"cycle {cycle.number} has no cut in time", subject=f"cycle:{cycle.id}")
-    rows = serving.labelled(cycle.model, start=cycle.cut, end=now, known_by=now)
+    rows = serving.labelled(cycle.model, cycle.cut, now, known_by=now)
     if rows.num_rows == 0:
         raise NoLabelsError(
             f"{cycle.model} has no labelled prediction since {cycle.cut:%Y-%m-%d %H:%M}. Send labels to /labels/{cycle.model}.",
             subject=f"deployment:{cycle.model}",
         )
-    return rows
+    return rows.rename_columns([target if name == "label" else name for name in rows.column_names])
 
 
-def canary_facts(
-    serving: Serving, deployment: str, start: datetime, end: datetime
-) -> Callable[[int], CanaryFacts]:
-    """Read the predictions of a canary step once and return the figures for each version."""
-    rows = serving.predictions(deployment, start=start, end=end, known_by=end)
-    version = rows["version"].to_numpy()
-    score = rows["output"].to_numpy(zero_copy_only=False).astype(float)
-    label = rows["label"].to_numpy(zero_copy_only=False).astype(float)
-    hour = rows["time"].cast("int64").to_numpy() // _HOUR_US
-    failed = serving.errors(deployment, start=start, end=end)
+def canary_facts(serving: Serving, cycle: Cycle, now: datetime) -> CanaryFacts:
+    """Return what was seen of the challenger since the canary step began.
 
-    def facts(number: int) -> CanaryFacts:
-        mine = version == number
-        return _facts(score[mine], label[mine], hour[mine], failed.get(number, 0))
-
-    return facts
-
-
-def _facts(
-    score: NDArray[np.float64], label: NDArray[np.float64], hour: NDArray[np.int64], errors: int
-) -> CanaryFacts:
-    finite = np.isfinite(score)
-    known = finite & np.isfinite(label)
-    loss, error = _clustered_loss(score[known], label[known], hour[known])
+    The rows the challenger answered are scored again here by both registered models: so a gateway that answers something else than the
+    model that passed the gate is found at once, and the two models are compared on the same rows.
+    """
+    start = cycle.step_began_at or cycle.updated_at
+    rows = serving.predictions(cycle.model, start, now)
+    canary = _of_version(rows, cycle.challenger)
+    if canary.num_rows == 0:
+        return CanaryFacts(
+            requests=0,
+            errors=0,
+            main_requests=rows.num_rows,
+            main_errors=0,
+            predictions=0,
+            not_finite=0,
+            out_of_range=0,
+        )
+    served = _scores(canary)
+    registered = serving.score(f"{cycle.model}@v{cycle.challenger}", canary)
+    main = serving.score(f"{cycle.model}@v{cycle.champion}", canary)
+    finite = np.isfinite(served)
+    gain = quality_gain(serving, cycle, start, now)
     return CanaryFacts(
-        rows=int(score.size),
-        errors=errors,
-        mean_score=float(score[finite].mean()) if finite.any() else 0.0,
-        invalid=int((~finite).sum()),
-        labelled=int(known.sum()),
-        loss=loss,
-        loss_error=error,
+        requests=canary.num_rows,
+        errors=0,
+        main_requests=rows.num_rows - canary.num_rows,
+        main_errors=0,
+        predictions=canary.num_rows,
+        not_finite=int((~finite).sum()),
+        out_of_range=int(((served[finite] < 0) | (served[finite] > 1)).sum()),
+        mismatched=int((np.abs(served - registered)[finite] > _PARITY).sum()),
+        score_shift=score_shift(served[finite], main),
+        quality_rows=gain.rows,
+        quality_gain_low=gain.low,
+        quality_gain_high=gain.high,
     )
 
 
-def _clustered_loss(
-    score: NDArray[np.float64], label: NDArray[np.float64], hour: NDArray[np.int64]
-) -> tuple[float, float]:
-    """Return the mean log-loss and its standard error with hours as clusters, for the flights of an hour share their weather."""
-    if score.size == 0:
-        return 0.0, 0.0
+class Gain(NamedTuple):
+    """A difference of mean losses with its 95 % interval; None without enough rows."""
+
+    rows: int
+    low: float | None
+    high: float | None
+
+
+def quality_gain(serving: Serving, cycle: Cycle, start: datetime, now: datetime) -> Gain:
+    """Return how much smaller the challenger's mean log-loss was than the champion's would have been, on the challenger's labelled rows."""
+    rows = _of_version(serving.labelled(cycle.model, start, now, known_by=now), cycle.challenger)
+    if rows.num_rows < _LEAST_LABELLED:
+        return Gain(rows.num_rows, None, None)
+    label = rows["label"].to_numpy(zero_copy_only=False).astype(float)
+    main = serving.score(f"{cycle.model}@v{cycle.champion}", rows)
+    gain = _loss(label, main) - _loss(label, _scores(rows))
+    mean, error = _clustered_mean(gain, rows["time"].cast("int64").to_numpy() // _HOUR_US)
+    return Gain(rows.num_rows, mean - _Z * error, mean + _Z * error)
+
+
+def score_shift(scores: NDArray[np.float64], main: NDArray[np.float64]) -> float | None:
+    """Return the Jensen-Shannon distance of two samples of scores on ten quantile bins of both together; None without rows."""
+    if not scores.size or not main.size:
+        return None
+    edges = np.quantile(np.concatenate([scores, main]), np.linspace(0, 1, _SCORE_BINS + 1)[1:-1])
+    shares = [
+        np.bincount(np.searchsorted(edges, sample), minlength=_SCORE_BINS) / sample.size
+        for sample in (scores, main)
+    ]
+    middle = (shares[0] + shares[1]) / 2
+    divergence = 0.0
+    for share in shares:
+        seen = share > 0
+        divergence += float((share[seen] * np.log2(share[seen] / middle[seen])).sum()) / 2
+    return float(np.sqrt(max(divergence, 0.0)))
+
+
+def _of_version(rows: pa.Table, version: int) -> pa.Table:
+    return rows.filter(pc.field("version") == version) if rows.num_rows else rows
+
+
+def _scores(rows: pa.Table) -> NDArray[np.float64]:
+    return rows["prediction"].to_numpy(zero_copy_only=False).astype(float) if rows.num_rows else np.empty(0)
+
+
+def _loss(label: NDArray[np.float64], score: NDArray[np.float64]) -> NDArray[np.float64]:
     clipped = np.clip(score, _EPSILON, 1 - _EPSILON)
-    loss = -(label * np.log(clipped) + (1 - label) * np.log(1 - clipped))
-    mean = float(loss.mean())
-    _, cluster = np.unique(hour, return_inverse=True)
-    sums = np.bincount(cluster, weights=loss - mean)
-    return mean, float(np.sqrt((sums**2).sum()) / loss.size)
+    return -(label * np.log(clipped) + (1 - label) * np.log(1 - clipped))
+
+
+def _clustered_mean(values: NDArray[np.float64], block: NDArray[np.int64]) -> tuple[float, float]:
+    """Return a mean and its standard error with blocks as clusters, for the rows of an hour share their causes."""
+    mean = float(values.mean())
+    names = np.unique(block)
+    sums = np.bincount(np.searchsorted(names, block), weights=values - mean)
+    return mean, float(np.sqrt((sums**2).sum()) / values.size)

@@ -9,6 +9,7 @@ import msgspec
 
 from everloop.core.digests import digest_value
 from everloop.registry.records import Gate
+from everloop.serving.records import CanaryLimits
 
 CycleState = Literal[
     "triggered",
@@ -70,18 +71,12 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         canary: percent of the traffic at each step.
         step: how long a step lasts at least.
-        min_rows: predictions of the canary needed to judge a step.
-        max_score_shift: largest difference of the mean scores of canary and stable on the same days.
-        max_error_rate: largest share of failed predictions.
-        max_loss_excess: how much worse the canary's loss on labelled rows may surely be.
+        limits: when the canary goes on, waits or goes back.
     """
 
     canary: tuple[int, ...] = (10, 50)
     step: str = "1d"
-    min_rows: int = 100
-    max_score_shift: float = 0.15
-    max_error_rate: float = 0.01
-    max_loss_excess: float = 0.0
+    limits: CanaryLimits = CanaryLimits()
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,31 +192,4 @@ class TriggerVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """Whether to begin a cycle, and why or why not."""
 
     begins: bool
-    reason: str
-
-
-class CanaryFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one version during a canary step.
-
-    Attributes:
-        rows: predictions answered.
-        errors: predictions that failed.
-        mean_score, invalid: mean of the finite scores, and how many were not finite.
-        labelled: rows with a label.
-        loss, loss_error: mean loss on them and its standard error, clustered by hour.
-    """
-
-    rows: int
-    errors: int
-    mean_score: float
-    invalid: int
-    labelled: int
-    loss: float
-    loss_error: float
-
-
-class CanaryVerdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What to do with the canary, and why."""
-
-    action: Literal["hold", "advance", "roll_back"]
     reason: str

@@ -5,19 +5,18 @@ Tests: tests/unit/loop/test_rules.py, tests/property/test_loop.py.
 
 from __future__ import annotations
 
-import math
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from everloop.core.durations import format_duration, parse_duration
-from everloop.loop.records import CanaryFacts, CanaryVerdict, Rollout, Trigger, TriggerFacts, TriggerVerdict
+from everloop.loop.records import Rollout, Trigger, TriggerFacts, TriggerVerdict
+from everloop.serving.records import CanaryFacts, CanaryVerdict
+from everloop.serving.rules import canary_verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 BUDGET_WINDOW = timedelta(days=30)
-# Two-sided 95 % of a normal; a canary is judged on differences of means of hundreds of rows and more.
-_Z = 1.96
 
 
 def should_begin(trigger: Trigger, facts: TriggerFacts) -> TriggerVerdict:
@@ -53,67 +52,22 @@ def _cause(trigger: Trigger, facts: TriggerFacts) -> str:
     return ""
 
 
-def judge_canary(
-    rollout: Rollout, canary: CanaryFacts, stable: CanaryFacts, *, elapsed: timedelta
-) -> CanaryVerdict:
-    """Decide about a running canary step.
-
-    A hard fault rolls back at once; the step advances when it has lasted long enough and seen enough rows without one. Scores and losses
-    are compared with those of the stable version in the same time, so that a common change of the traffic accuses nobody.
-    """
-    if fault := _fault(rollout, canary, stable):
-        return CanaryVerdict(action="roll_back", reason=fault)
-    if elapsed < parse_duration(rollout.step):
-        return CanaryVerdict(action="hold", reason=f"the step lasts {rollout.step}")
-    if canary.rows < rollout.min_rows:
-        return CanaryVerdict(
-            action="hold", reason=f"{canary.rows} of the {rollout.min_rows} predictions needed"
-        )
-    quality = (
-        f", loss {canary.loss:.3f} against {stable.loss:.3f}" if canary.labelled and stable.labelled else ""
-    )
-    shift = abs(canary.mean_score - stable.mean_score)
-    return CanaryVerdict(
-        action="advance",
-        reason=f"{canary.rows:,} predictions without fault, mean score {shift:.3f} from the stable one's{quality}",
-    )
+def judge_canary(rollout: Rollout, facts: CanaryFacts, *, elapsed: timedelta) -> CanaryVerdict:
+    """Decide about a running canary step: a fault goes back at once, and no step advances before its time is over."""
+    verdict = canary_verdict(facts, rollout.limits)
+    if verdict.action == "advance" and elapsed < parse_duration(rollout.step):
+        return CanaryVerdict(action="hold", reasons=[f"the step lasts {rollout.step}"])
+    return verdict
 
 
-def _fault(rollout: Rollout, canary: CanaryFacts, stable: CanaryFacts) -> str:
-    if canary.invalid:
-        return f"{canary.invalid} predictions of the canary are not finite numbers"
-    asked = canary.rows + canary.errors
-    if asked >= rollout.min_rows and canary.errors / asked > rollout.max_error_rate:
-        return f"{canary.errors} of {asked} predictions of the canary failed, {rollout.max_error_rate:.1%} is allowed"
-    if min(canary.rows, stable.rows) < rollout.min_rows:
-        return ""
-    shift = abs(canary.mean_score - stable.mean_score)
-    if shift > rollout.max_score_shift:
-        return (
-            f"the canary's mean score is {canary.mean_score:.3f}, the stable version's {stable.mean_score:.3f} on the same days: "
-            f"a shift of {shift:.3f}, {rollout.max_score_shift} is allowed"
-        )
-    return _loss_fault(rollout, canary, stable)
+def weights(champion: int, challenger: int, percent: int) -> dict[int, float]:
+    """Return the traffic shares of a canary step."""
+    return {champion: (100 - percent) / 100, challenger: percent / 100}
 
 
-def _loss_fault(rollout: Rollout, canary: CanaryFacts, stable: CanaryFacts) -> str:
-    if min(canary.labelled, stable.labelled) < rollout.min_rows:
-        return ""
-    excess = canary.loss - stable.loss
-    least = excess - _Z * math.hypot(canary.loss_error, stable.loss_error)
-    if least <= rollout.max_loss_excess:
-        return ""
-    return f"the canary's loss on labelled rows is {canary.loss:.3f} against {stable.loss:.3f}: surely worse by {least:.3f} or more"
-
-
-def weights(champion: int, challenger: int, percent: int) -> dict[int, int]:
-    """Return the traffic weights of a canary step, in percent."""
-    return {champion: 100 - percent, challenger: percent}
-
-
-def describe_weights(given: Mapping[int, int]) -> str:
-    """Return weights as text, `v3 90 %, v4 10 %`."""
-    return ", ".join(f"v{version} {share} %" for version, share in sorted(given.items()))
+def describe_weights(given: Mapping[int, float]) -> str:
+    """Return shares as text, `v3 90 %, v4 10 %`."""
+    return ", ".join(f"v{version} {share:.0%}" for version, share in sorted(given.items()))
 
 
 def training_cut(now: datetime, holdout: str, *, has_champion: bool) -> datetime:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import builtins
 import logging
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,13 +13,13 @@ from everloop.core.errors import EverloopError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
 from everloop.loop import rules, store
-from everloop.loop.facts import canary_facts
 from everloop.loop.records import ActivePolicy, Cycle, Policy, Transition, TriggerFacts
 from everloop.loop.stages import Step, run_state
 from everloop.loop.story import headline, tell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     import sqlalchemy as sa
 
@@ -78,7 +77,7 @@ class Loop(Service):
             pipeline: the pipeline it names, registered with its code; without one it must be registered already.
         """
         if pipeline is not None:
-            self.pipelines.register(pipeline, name=policy.pipeline)
+            self.pipelines.register(pipeline)
         return self.set_policy(policy.model, policy=policy)
 
     @operation(
@@ -272,18 +271,19 @@ class Loop(Service):
             alerts=tuple(alert.message for alert in alerts if alert.severity == "page"),
             last_began_at=began,
             recent=recent,
-            labelled=self.serving.count_labelled(
-                policy.model, start=began or now - timedelta(days=365), end=now
-            )
-            if newest
-            else 0,
+            labelled=self._labelled_since(policy.model, began, now),
             has_champion=self._champion(policy.model) > 0,
         )
 
-    def train(self, cycle: Cycle, policy: Policy, tables: Mapping[str, Table]) -> Trained:
-        """Run the policy's pipeline for a cycle; a run that was cut off goes on where it stood."""
+    def _labelled_since(self, model: str, began: datetime | None, now: datetime) -> int:
+        if began is None or not any(found.deployment == model for found in self.serving.list(limit=10_000)):
+            return 0
+        return sum(part.rows for part in self.serving.parts(model, kind="labels", start=began, end=now))
+
+    def train(self, policy: Policy, tables: Mapping[str, Table]) -> Trained:
+        """Run the policy's pipeline; what a run that was cut off had finished comes from the cache."""
         try:
-            run = self.pipelines.run(policy.pipeline, {**policy.params, **tables}, key=f"cycle:{cycle.id}")
+            run = self.pipelines.run(policy.pipeline, {**policy.params, **tables})
         except EverloopError as error:
             return Trained(id="", error=str(error))
         if run.status != "finished":
@@ -293,15 +293,6 @@ class Loop(Service):
     def promote(self, model: str, version: int, *, reason: str) -> None:
         """Make a version the champion: alias, all of the traffic, and the reference its monitor compares with."""
         self.registry.set_alias(model, "champion", version=version, reason=reason)
-        self.serving.set_weights(model, {str(version): 100}, reason=reason)
+        self.serving.deploy(model, f"{model}@v{version}", reason=reason)
         self.monitoring.rebase(model, version=version)
         self.alerting.close_all(f"deployment:{model}", reason=f"v{version} was promoted: {reason}")
-
-    def judge_now(self, model: str) -> dict[str, Any]:
-        """Return the figures of the open canary step, for people who look."""
-        with self.kernel.catalog.read() as connection:
-            cycle = store.open_cycle(connection, model)
-        if cycle is None or cycle.step_began_at is None:
-            return {}
-        facts = canary_facts(self.serving, model, cycle.step_began_at, self.kernel.clock.now())
-        return {"canary": facts(cycle.challenger), "stable": facts(cycle.champion)}

@@ -71,7 +71,7 @@ def _checking_data(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
 def _training(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
     tables = training_tables(loop.data, cycle.data, cycle.cut)
     trained_until = newest_time(loop.data, cycle.data, tables)
-    run = loop.train(cycle, policy, tables)
+    run = loop.train(policy, tables)
     if run.error:
         return _to(loop, "failed", f"the pipeline failed: {run.error}", changes={"run": run.id}, run=run.id)
     model = run.result
@@ -116,7 +116,8 @@ def _first_version(loop: Loop, cycle: Cycle, changes: dict[str, Any], evidence: 
 
 
 def _gating(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
-    rows = gate_rows(loop.serving, cycle, loop.kernel.clock.now())
+    champion = loop.registry.get(f"{cycle.model}@v{cycle.champion}")
+    rows = gate_rows(loop.serving, cycle, loop.kernel.clock.now(), champion.signature.output.target)
     report = loop.registry.check_gate(
         f"{cycle.model}@v{cycle.challenger}",
         rows,
@@ -169,11 +170,7 @@ def _start_canary(
     evidence: dict[str, Any],
 ) -> Step:
     given = rules.weights(cycle.champion, cycle.challenger, policy.rollout.canary[index])
-    loop.serving.set_weights(
-        cycle.model,
-        {str(version): share for version, share in given.items()},
-        reason=f"cycle {cycle.number}: canary",
-    )
+    loop.serving.set_weights(cycle.model, given, reason=f"cycle {cycle.number}: canary")
     moved = {**changes, "canary_step": index, "step_began_at": loop.kernel.clock.now()}
     return _to(
         loop, "canary", f"{reason}; traffic {rules.describe_weights(given)}", changes=moved, **evidence
@@ -181,24 +178,22 @@ def _start_canary(
 
 
 def _canary(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
-    began = cycle.step_began_at or cycle.updated_at
     now = loop.kernel.clock.now()
-    facts = canary_facts(loop.serving, cycle.model, began, now)
-    canary, stable = facts(cycle.challenger), facts(cycle.champion)
-    verdict = rules.judge_canary(policy.rollout, canary, stable, elapsed=now - began)
-    evidence = {"canary": msgspec.structs.asdict(canary), "stable": msgspec.structs.asdict(stable)}
+    facts = canary_facts(loop.serving, cycle, now)
+    verdict = rules.judge_canary(
+        policy.rollout, facts, elapsed=now - (cycle.step_began_at or cycle.updated_at)
+    )
+    reason, evidence = "; ".join(verdict.reasons), {"facts": facts}
     if verdict.action == "hold":
         return None
     if verdict.action == "roll_back":
-        loop.serving.set_weights(
-            cycle.model, {str(cycle.champion): 100}, reason=f"cycle {cycle.number}: {verdict.reason}"
-        )
-        return _to(loop, "rolled_back", verdict.reason, **evidence)
+        loop.serving.set_weights(cycle.model, {cycle.champion: 1.0}, reason=f"cycle {cycle.number}: {reason}")
+        return _to(loop, "rolled_back", reason, **evidence)
     following = cycle.canary_step + 1
     if following < len(policy.rollout.canary):
-        return _start_canary(loop, cycle, policy, following, verdict.reason, {}, evidence)
+        return _start_canary(loop, cycle, policy, following, reason, {}, evidence)
     loop.promote(cycle.model, cycle.challenger, reason=f"cycle {cycle.number}: passed gate and canary")
-    return _to(loop, "promoted", f"v{cycle.challenger} takes all traffic: {verdict.reason}", **evidence)
+    return _to(loop, "promoted", f"v{cycle.challenger} takes all traffic: {reason}", **evidence)
 
 
 def _to(

@@ -90,12 +90,21 @@ class Supervisor:
         settings: of the home all of them share.
         roles: some of `ROLES`.
         quiet: send the children's logs to files in the home instead of the terminal.
+        modules: for a role, another module to run, with the home as its argument.
     """
 
-    def __init__(self, settings: Settings, roles: Sequence[str] = ROLES, *, quiet: bool = False) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        roles: Sequence[str] = ROLES,
+        *,
+        quiet: bool = False,
+        modules: Mapping[str, str] | None = None,
+    ) -> None:
         self._settings = settings
         self._roles = roles
         self._quiet = quiet
+        self._modules = modules or {}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> None:
@@ -149,7 +158,10 @@ class Supervisor:
             yield self._settings.gateway_host, self._settings.gateway_port, "gateway_port"
 
     def _spawn(self, role: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "everloop", "--home", str(self._settings.home), "up", "--role", role]
+        home = str(self._settings.home)
+        command = [sys.executable, "-m", "everloop", "--home", home, "up", "--role", role]
+        if role in self._modules:
+            command = [sys.executable, "-m", self._modules[role], home]
         environment = {**os.environ, **_environment(self._settings)}
         environment.pop("EVERLOOP_URL", None)
         if not self._quiet:

@@ -87,6 +87,7 @@ class CanaryFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         quality_gain: how much better the canary's mean loss is on labelled rows, with its 95 % interval; None without labels.
+        mismatched: predictions that differ from what the registered model says for the same inputs.
         score_shift: Jensen-Shannon distance of the two versions' scores, 0 to 1; None when it is not known.
     """
 
@@ -97,6 +98,7 @@ class CanaryFacts(msgspec.Struct, frozen=True, kw_only=True):
     predictions: int
     not_finite: int
     out_of_range: int
+    mismatched: int = 0
     latency_p99_us: float | None = None
     main_latency_p99_us: float | None = None
     score_shift: float | None = None
@@ -116,7 +118,7 @@ class CanaryLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_error_rate: float = 0.01
     max_latency_ratio: float = 3.0
     min_latency_us: float = 20_000
-    max_score_shift: float = 0.3
+    max_score_shift: float = 0.6
     quality_margin: float = 0.02
     min_quality_rows: int = 100
 

@@ -47,6 +47,10 @@ def _broken(facts: CanaryFacts, limits: CanaryLimits) -> list[str]:
         reasons.append(
             f"{facts.not_finite} answers are not finite and {facts.out_of_range} out of range, of {facts.predictions}"
         )
+    if facts.mismatched >= _FEWEST_FAILURES:
+        reasons.append(
+            f"{facts.mismatched} of {facts.predictions} answers differ from what the registered model says for the same inputs"
+        )
     return reasons
 
 

@@ -1,0 +1,1 @@
+"""Studies, trials and automatic model choice; built in a later release."""
