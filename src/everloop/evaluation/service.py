@@ -164,7 +164,7 @@ class Evaluation(Service):
             )
         return row
 
-    @operation("GET /evaluations/{evaluation}", needs="evaluation.read", cli="evaluation show")
+    @operation("GET /evaluations/{evaluation}", needs="evaluation.read", cli="model evaluation")
     def get(self, evaluation: str) -> StoredEvaluation:
         """Return where an evaluation's report lies."""
         query = sa.select(tables.evaluation).where(tables.evaluation.c.id == evaluation)
@@ -172,12 +172,12 @@ class Evaluation(Service):
             row = connection.execute(query).first()
         if row is None:
             raise EvaluationNotFoundError(
-                f"there is no evaluation {evaluation}; list them with `everloop evaluation ls`.",
+                f"there is no evaluation {evaluation}; list them with `everloop model evaluations`.",
                 subject=evaluation,
             )
         return StoredEvaluation(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
 
-    @operation("GET /evaluations", needs="evaluation.read", cli="evaluation ls")
+    @operation("GET /evaluations", needs="evaluation.read", cli="model evaluations")
     def list(
         self, *, subject: str = "", limit: int = 100, before: str = ""
     ) -> builtins.list[StoredEvaluation]:

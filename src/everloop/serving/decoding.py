@@ -56,8 +56,12 @@ class RequestDecoder:
 
     def __init__(self, signature: Signature) -> None:
         self._features = signature.features
-        self._strict = msgspec.json.Decoder(_body_type(signature.inputs, is_strict=True))
-        self._open = msgspec.json.Decoder(_body_type(signature.inputs, is_strict=False))
+        self._strict: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            _body_type(signature.inputs, is_strict=True)
+        )
+        self._open: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+            _body_type(signature.inputs, is_strict=False)
+        )
 
     def decode(self, body: bytes) -> PredictRequest:
         """Return the request.

@@ -121,11 +121,7 @@ class Watcher:
     async def _follow(self, name: str) -> None:
         routing = await asyncio.to_thread(self._routing, name)
         try:
-            variants = {
-                route.version: self._known(name, route.digest)
-                or await asyncio.to_thread(self._load, route.digest)
-                for route in routing.routes
-            }
+            variants = {route.version: await self._variant(name, route.digest) for route in routing.routes}
         except Exception as error:  # noqa: BLE001 - a model that cannot be loaded must not stop the gateway
             self._failed[name] = (routing.generation, time.monotonic())
             self.errors[name] = f"{type(error).__name__}: {error}"
@@ -134,6 +130,10 @@ class Watcher:
         self.live[name] = Live(routing, variants, self._logs.get(name, "predictions"))
         self.errors.pop(name, None)
         self._failed.pop(name, None)
+
+    async def _variant(self, name: str, digest: str) -> Variant:
+        known = self._known(name, digest)
+        return known if known is not None else await asyncio.to_thread(self._load, digest)
 
     def _known(self, name: str, digest: str) -> Variant | None:
         live = self.live.get(name)

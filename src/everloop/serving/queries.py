@@ -110,4 +110,5 @@ def labelled(
 def _run(query: str, **values: object) -> pa.Table:
     with duckdb.connect(config={"threads": 2}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        return connection.sql(query, params=values).to_arrow_table()
+        found: pa.Table = connection.sql(query, params=values).to_arrow_table()
+        return found

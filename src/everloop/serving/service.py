@@ -340,14 +340,19 @@ class Serving(Service):
             return self._write(connection, deployment, present, is_paused=is_paused, reason=reason)
 
     def _write(
-        self, connection: sa.Connection, deployment: str, present: Routing | None, **changes: Any
+        self,
+        connection: sa.Connection,
+        deployment: str,
+        present: Routing | None,
+        **changes: Any,  # noqa: ANN401 - fields of Routing
     ) -> Routing:
-        kept = msgspec.structs.asdict(present) if present else {"deployment": deployment, "generation": 0}
+        kept = msgspec.structs.asdict(present) if present else {"deployment": deployment}
+        generation = present.generation + 1 if present else 1
         new = Routing(
             **{
                 **kept,
                 **changes,
-                "generation": kept["generation"] + 1,
+                "generation": generation,
                 "set_at": self.kernel.clock.now(),
                 "actor": current_actor().name,
             }
@@ -376,12 +381,10 @@ def label_frame(request: LabelRequest, body: bytes, now: datetime) -> bytes:
         MisalignedLabelsError: there is not one label, or one time, for each id.
     """
     count = len(request.ids)
-    known = request.known_at if isinstance(request.known_at, builtins.list) else [None] * count
-    for name, values in (
-        ("labels", request.labels),
-        ("times", request.times or [None] * count),
-        ("known_at", known),
-    ):
-        if len(values) != count:
-            raise MisalignedLabelsError(f"{name} has {len(values)} values for {count} ids.", path=f"$.{name}")
+    lengths = {"labels": len(request.labels), "times": len(request.times) or count}
+    if isinstance(request.known_at, builtins.list):
+        lengths["known_at"] = len(request.known_at)
+    for name, length in lengths.items():
+        if length != count:
+            raise MisalignedLabelsError(f"{name} has {length} values for {count} ids.", path=f"$.{name}")
     return msgspec.msgpack.encode(LabelFrame(to_microseconds(now), body))

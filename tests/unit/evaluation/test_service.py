@@ -48,5 +48,5 @@ def test_a_stored_report_is_read_back_and_named_in_an_event(kernel: Kernel) -> N
 
 
 def test_an_unknown_evaluation_says_how_to_find_one(kernel: Kernel) -> None:
-    with pytest.raises(EvaluationNotFoundError, match="everloop evaluation ls"):
+    with pytest.raises(EvaluationNotFoundError, match="everloop model evaluations"):
         Evaluation(kernel).get("nothing")

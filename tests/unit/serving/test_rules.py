@@ -31,7 +31,8 @@ def test_a_young_canary_waits() -> None:
         ({"predictions": 20, "requests": 20, "errors": 20}, "20 of 20 requests failed"),
         ({"not_finite": 400}, "400 answers are not finite"),
         ({"out_of_range": 40}, "40 out of range"),
-        ({"score_shift": 0.6}, "scores are shifted by 0.600"),
+        ({"score_shift": 0.7}, "scores are shifted by 0.700"),
+        ({"mismatched": 3}, "3 of 500 answers differ"),
         ({"latency_p99_us": 90_000}, "p99 latency is 90000"),
         (
             {"quality_rows": 300, "quality_gain_low": -0.2, "quality_gain_high": -0.1},
