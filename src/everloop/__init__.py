@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from everloop.core import version as _version
+
+__version__ = _version.VERSION
 
 # Public name -> module that holds it.
 _PUBLIC = {
@@ -19,7 +21,7 @@ _PUBLIC = {
     "connect": "everloop.app",
     "Table": "everloop.data.table",
     "sql": "everloop.data.sql",
-    "Suite": "everloop.data.suites",
+    "Suite": "everloop.data.records",
     "File": "everloop.pipelines.inputs",
     "step": "everloop.pipelines.steps",
     "pipeline": "everloop.pipelines.steps",
@@ -36,14 +38,35 @@ _PUBLIC = {
 }
 _MODULES = {"check": "everloop.data.checks"}
 
-__all__ = [*_PUBLIC, *_MODULES, "__version__"]  # noqa: PLE0604 - the names are literals above
+__all__ = [
+    "App",
+    "Condition",
+    "EverloopError",
+    "File",
+    "Gate",
+    "Model",
+    "Policy",
+    "Rollout",
+    "Suite",
+    "Table",
+    "Trigger",
+    "Watch",
+    "__version__",
+    "check",
+    "connect",
+    "current_run",
+    "log",
+    "pipeline",
+    "sql",
+    "step",
+]
 
 if TYPE_CHECKING:
     from everloop.app import App, connect
     from everloop.core.errors import EverloopError
     from everloop.data import checks as check
     from everloop.data.sql import sql
-    from everloop.data.suites import Suite
+    from everloop.data.records import Suite
     from everloop.data.table import Table
     from everloop.loop.records import Policy, Rollout, Trigger, Watch
     from everloop.pipelines.inputs import File

@@ -21,7 +21,7 @@ from everloop.tracking import Tracking
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration, pytest.mark.slow]
 HERE = Path(__file__).parent

@@ -18,7 +18,7 @@ from everloop.pipelines.tables import step_attempt
 from everloop.tracking import Tracking
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration, pytest.mark.slow]
 PROGRAM = str(Path(__file__).parent / "programs.py")

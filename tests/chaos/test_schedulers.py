@@ -14,7 +14,7 @@ from everloop.pipelines.service import Pipelines
 from everloop.tracking import Tracking
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration, pytest.mark.slow]
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from everloop.testing.objects import DeletingStoreContract
 
 if TYPE_CHECKING:
     from everloop.kernel.objects import Objects
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 class TestFolder(DeletingStoreContract):

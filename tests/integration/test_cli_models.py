@@ -22,7 +22,7 @@ from everloop.registry import Model, Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = pytest.mark.integration
 

@@ -27,7 +27,7 @@ from everloop.serving.service import NotServedError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = pytest.mark.integration
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from everloop.kernel.objects import Objects
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 pytestmark = pytest.mark.integration
 

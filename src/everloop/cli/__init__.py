@@ -10,8 +10,8 @@ import sys
 
 import click
 
-from everloop import __version__
 from everloop.cli.output import FORMATS, Session
+from everloop.core.version import VERSION
 
 # Command -> one line for the list; the command itself is `everloop.cli.<module>:<name>`.
 COMMANDS = {
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
 @click.group(
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, prog_name="everloop")
+@click.version_option(VERSION, prog_name="everloop")
 @click.option("--home", metavar="FOLDER", help="The home to work in; the nearest .everloop by default.")
 @click.option("--url", metavar="URL", help="Work on a running Everloop instead of a local home.")
 @click.option(

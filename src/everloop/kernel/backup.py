@@ -23,7 +23,7 @@ from everloop.kernel.objects.tables import stored
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 # Rebuilt, or written by the database itself.
 _LEFT_OUT = ("catalog.db", "catalog.db-wal", "catalog.db-shm", "objects", "cache", "backups")

@@ -1,4 +1,4 @@
-"""The kernel as one object: what a stage is given, local or remote.
+"""Assemble the kernel of a home, or the one of a client.
 
 Tests: tests/unit/kernel/test_runtime.py, tests/integration/test_remote.py.
 """
@@ -8,66 +8,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from everloop.core.clock import Clock, SystemClock
+from everloop.kernel.operations.context import Kernel
 from everloop.kernel.shared_clock import SharedClock
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import sqlalchemy as sa
-
-    from everloop.kernel.catalog import Catalog
-    from everloop.kernel.events import EventLog
-    from everloop.kernel.objects import Objects
-    from everloop.kernel.operations import Operation, Service
     from everloop.kernel.operations.authority import Authorizer
-    from everloop.kernel.operations.service import Call
+    from everloop.kernel.operations.context import HasKernel
+    from everloop.kernel.operations.statement import Operation
     from everloop.kernel.operations.transport import Transport
     from everloop.kernel.settings import Settings
-
-
-class Kernel:
-    """Catalog, objects, events, clock and settings of one home. Threads may share it; processes open their own.
-
-    Attributes:
-        settings: the settings in force.
-        clock: the world's clock; simulated when the home has a clock file.
-        catalog, objects, events: see their packages.
-        authorizer: decides what an actor may do.
-    """
-
-    settings: Settings
-    clock: Clock
-    catalog: Catalog
-    objects: Objects
-    events: EventLog
-    authorizer: Authorizer
-
-    @property
-    def home(self) -> Path:
-        """Return the folder of the home."""
-        return self.settings.home
-
-    @property
-    def is_remote(self) -> bool:
-        """Return whether operations travel to a server."""
-        return False
-
-    def invoke(self, service: Service, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
-        """Run one call of an operation."""
-        from everloop.kernel.operations.calls import run_call
-
-        return run_call(self, service, operation, arguments)
-
-    def remember_call(self, connection: sa.Connection, call: Call) -> None:
-        """Keep the call's idempotency key with its change."""
-        from everloop.kernel.operations.calls import remember_call
-
-        remember_call(self, connection, call)
-
-    def close(self) -> None:
-        """Seal the events and close the connections."""
-        self.events.close()
-        self.catalog.close()
 
 
 def open_kernel(
@@ -87,6 +38,7 @@ def open_kernel(
     from everloop.kernel.events import EventLog
     from everloop.kernel.objects import ObjectStore
     from everloop.kernel.operations.authority import RoleAuthorizer
+    from everloop.kernel.operations.calls import run_call
 
     settings.home.mkdir(parents=True, exist_ok=True)
     kernel = Kernel()
@@ -103,6 +55,7 @@ def open_kernel(
     )
     kernel.events = EventLog(kernel.catalog, kernel.clock)
     kernel.authorizer = authorizer or RoleAuthorizer()
+    kernel.caller = run_call
     return kernel
 
 
@@ -121,14 +74,14 @@ class RemoteKernel(Kernel):
         self.clock = SystemClock()
         self.transport = transport
         self.objects = RemoteObjects(transport)
+        self.caller = self._call
 
     @property
     def is_remote(self) -> bool:
         """Return True."""
         return True
 
-    def invoke(self, service: Service, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
-        """Send the call to the server."""
+    def _call(self, service: HasKernel, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
         del service
         return self.transport.call(operation, arguments)
 

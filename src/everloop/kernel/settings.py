@@ -9,7 +9,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         catalog_url: `sqlite:///...` or `postgresql://...`; empty means a file in the home.
         objects_url: a folder, `s3://bucket/prefix`, `gs://...`, `az://...`; empty means a folder in the home.
         objects_options: options of the object store (region, endpoint, keys), by their names in the store's documentation.
-        verify_reads: which objects are hashed when they are read: all, those up to 4 MiB, none.
+        verify_reads: hash objects of up to 4 MiB when they are read; larger ones are checked by `everloop fsck`.
         cache_size_bytes: local cache of remote objects.
         api_host, api_port: where the API listens.
         gateway_host, gateway_port: where predictions are answered.
@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     catalog_url: str = ""
     objects_url: str = ""
     objects_options: dict[str, str] = {}
-    verify_reads: Literal["always", "small", "never"] = "small"
+    verify_reads: bool = True
     cache_size_bytes: int = 10 << 30
     api_host: str = "127.0.0.1"
     api_port: int = 8787

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from everloop.core.digests import Digest
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
     Roots = Callable[[sa.Connection], Iterable[tuple[Digest, str]]]
 
@@ -77,10 +77,10 @@ class System(Service):
     @operation("GET /status", needs="system.read", cli="doctor")
     def status(self) -> Status:
         """Return the version, the database, the time and the length of the event log."""
-        from everloop import __version__
+        from everloop.core.version import VERSION
 
         return Status(
-            version=__version__,
+            version=VERSION,
             database=self.kernel.catalog.dialect,
             clock=self.kernel.clock.now().isoformat(),
             events=self.kernel.events.last_position(),

@@ -27,7 +27,7 @@ from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.artifacts import Store
     from everloop.pipelines.executors.protocol import Executor, Outcome
     from everloop.pipelines.graph import Traced

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from everloop.core.digests import Digest
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.artifacts import Store
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease

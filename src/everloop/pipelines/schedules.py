@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from everloop.kernel.events.log import Event
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.records import Schedule
 
 VERSIONED = "dataset.versioned"

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.records import StepStatus
     from everloop.pipelines.resolution import TableReader
     from everloop.pipelines.steps import AnyPipeline

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from everloop.pipelines.artifacts import Store
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 def open_store(kernel: Kernel) -> Store:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from everloop.evaluation.service import Evaluation
     from everloop.explanation.records import GlobalExplanation
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.registry.records import Gate
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")

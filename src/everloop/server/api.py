@@ -16,9 +16,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 from starlette.routing import Route
 
-from everloop import __version__
 from everloop.core.actors import acting_as
 from everloop.core.errors import EverloopError, InvalidInputError, NotFoundError
+from everloop.core.version import VERSION
 from everloop.kernel.operations import operations_of
 from everloop.kernel.operations.calls import InvalidArgumentError, authorize, idempotent
 from everloop.kernel.operations.transport import API
@@ -63,7 +63,7 @@ def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[s
     """
     document = msgspec.json.encode(describe(services))
     routes = [
-        Route("/health", _answer(b'{"status":"ok","version":"%s"}' % __version__.encode()), methods=["GET"]),
+        Route("/health", _answer(b'{"status":"ok","version":"%s"}' % VERSION.encode()), methods=["GET"]),
         Route(f"{API}/openapi.json", _answer(document), methods=["GET"]),
         *object_routes(services[0].kernel),
     ]

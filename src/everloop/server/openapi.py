@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from everloop import __version__
+from everloop.core.version import VERSION
 from everloop.kernel.operations import operations_of
 from everloop.kernel.operations.transport import API
 
@@ -51,7 +51,7 @@ def describe(services: Sequence[Service]) -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Everloop",
-            "version": __version__,
+            "version": VERSION,
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,

@@ -19,7 +19,7 @@ from everloop.tracking import Tracking
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.records import PipelineRun
     from everloop.pipelines.steps import AnyPipeline
 

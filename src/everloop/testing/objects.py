@@ -1,4 +1,4 @@
-# ruff: noqa: S101 - a contract suite asserts
+
 """The contract of an object store: subclass it, give the fixture `objects`, and pytest runs every claim.
 
 class TestMyStore(ObjectStoreContract):

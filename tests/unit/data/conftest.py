@@ -9,7 +9,7 @@ import pytest
 from everloop.data.service import Data
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import MakeKernel
 
     from everloop.core.clock import ManualClock
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 ORIGINS = Suite("origins", [check.in_set("o", ["EWR", "JFK"], severity="quarantine"), check.unique("id")])
 

@@ -14,7 +14,7 @@ from everloop.data.sql import QueryError, sql
 from everloop.data.table import Table, UnboundTableError, use_objects
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 ROWS = pa.table({"id": [1, 2, 3], "dest": ["BOS", None, "JFK"]})
 

@@ -11,7 +11,7 @@ from everloop.evaluation.service import Evaluation, EvaluationNotFoundError
 from everloop.evaluation.tables import roots
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 LABELS = np.array([0.0, 1.0] * 100)
 SCORES = np.tile([0.2, 0.7], 100)

@@ -10,7 +10,7 @@ import pytest
 from everloop.explanation.service import Explanation, NotExplainedError
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 def test_the_newest_explanation_of_a_model_is_found(kernel: Kernel) -> None:

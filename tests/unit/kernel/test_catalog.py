@@ -15,7 +15,7 @@ from everloop.kernel.catalog.errors import DamagedCatalogError, NewerSchemaError
 from everloop.kernel.events.tables import lineage
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 def _edge(name: str) -> dict[str, str]:

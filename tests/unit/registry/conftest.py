@@ -11,7 +11,7 @@ from everloop.explanation.service import Explanation
 from everloop.registry.service import Registry
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 @pytest.fixture

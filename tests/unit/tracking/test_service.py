@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from everloop.core.clock import ManualClock
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 @pytest.fixture

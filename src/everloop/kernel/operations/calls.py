@@ -18,15 +18,15 @@ import sqlalchemy as sa
 from everloop.core.actors import current_actor
 from everloop.core.digests import digest_value
 from everloop.core.errors import ConflictError, EverloopError, InvalidInputError, PermissionDeniedError
-from everloop.kernel.operations.service import Call, Service, current_call
+from everloop.kernel.operations.call import Call, current_call
 from everloop.kernel.operations.tables import idempotency
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from everloop.kernel.operations.authority import Authorizer
+    from everloop.kernel.operations.context import HasKernel, Kernel
     from everloop.kernel.operations.statement import Operation
-    from everloop.kernel.runtime import Kernel
 
 _key: ContextVar[str] = ContextVar("everloop_idempotency_key", default="")
 # What msgspec.convert takes as it is; everything else is first brought to plain JSON values.
@@ -63,7 +63,7 @@ def idempotent(key: str) -> Iterator[None]:
         _key.reset(token)
 
 
-def run_call(kernel: Kernel, service: Service, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
+def run_call(service: HasKernel, operation: Operation, arguments: dict[str, Any]) -> Any:  # noqa: ANN401
     """Run a call in this process; see the head of the file.
 
     Raises:
@@ -71,13 +71,14 @@ def run_call(kernel: Kernel, service: Service, operation: Operation, arguments: 
         InvalidArgumentError: an argument has the wrong type.
         KeyReusedError: see there.
     """
+    kernel = service.kernel
     authorize(kernel.authorizer, operation.needs)
     values = validate(operation, arguments)
     key = _key.get() if operation.is_write else ""
     request = digest_value([operation.path, arguments]) if key else ""
     if key and (known := _recall(kernel, operation, key, request)) is not None:
         return known
-    call = Call(operation, key, request)
+    call = Call(operation.name, operation.emits, key, request)
     token = current_call.set(call)
     try:
         result = operation.function(service, **values)
@@ -145,24 +146,6 @@ def _recall(kernel: Kernel, operation: Operation, key: str, request: str) -> Any
             subject=key,
         )
     return msgspec.json.decode(row.response, type=operation.hints["return"])
-
-
-def remember_call(kernel: Kernel, connection: sa.Connection, call: Call) -> None:
-    """Write the idempotency key in the transaction of the change, so that both are kept or neither."""
-    if not call.key:
-        return
-    values = {
-        "key": call.key,
-        "actor": current_actor().name,
-        "operation": call.operation.name,
-        "request": call.request,
-        "created_at": kernel.clock.now(),
-    }
-    known = sa.select(sa.literal(1)).where(
-        idempotency.c.key == call.key, idempotency.c.actor == values["actor"]
-    )
-    if connection.execute(known).first() is None:
-        connection.execute(idempotency.insert().values(values))
 
 
 def _keep_answer(kernel: Kernel, key: str, result: object) -> None:

@@ -1,28 +1,15 @@
-"""The class a stage's verbs live in, and the record of the call in progress. Tests: tests/unit/kernel/test_operations.py."""
+"""The class a stage's verbs live in. Tests: tests/unit/kernel/test_operations.py."""
 
 from __future__ import annotations
 
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, ClassVar
+
+from everloop.kernel.operations.call import current_call, remember_call
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-    from everloop.kernel.operations.statement import Operation
-    from everloop.kernel.runtime import Kernel
-
-
-class Call:
-    """One call of an operation: whether it has told what it changed, and its idempotency key."""
-
-    def __init__(self, operation: Operation, key: str, request: str) -> None:
-        self.operation = operation
-        self.key = key
-        self.request = request
-        self.has_told = False
-
-
-current_call: ContextVar[Call | None] = ContextVar("everloop_call", default=None)
+    from everloop.kernel.operations.context import Kernel
 
 
 class Service:
@@ -53,11 +40,11 @@ class Service:
             kind: another kind than the declared one, for a verb that can end in several ways.
         """
         call = current_call.get()
-        declared = call.operation.emits if call else ""
+        declared = call.emits if call else ""
         event = self.kernel.events.append(connection, kind=kind or declared, subject=subject, payload=payload)
         if call is not None:
             call.has_told = True
-            self.kernel.remember_call(connection, call)
+            remember_call(self.kernel, connection, call)
         return event
 
     def unchanged(self) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, get_type_hints
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from everloop.kernel.operations.service import Service
+    from everloop.kernel.operations.context import HasKernel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,8 +120,8 @@ def operation(
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            service: Service = args[0]  # type: ignore[assignment]  # a method's first argument
-            return service.kernel.invoke(service, stated, stated.bind(args[1:], kwargs))  # type: ignore[no-any-return]
+            service: HasKernel = args[0]  # type: ignore[assignment]  # a method's first argument
+            return service.kernel.caller(service, stated, stated.bind(args[1:], kwargs))  # type: ignore[no-any-return]
 
         setattr(call, _MARK, stated)
         return call
@@ -129,7 +129,7 @@ def operation(
     return decorate
 
 
-def operations_of(service: type[Service]) -> list[Operation]:
+def operations_of(service: type) -> list[Operation]:
     """Return the verbs of a service in the order of their definition."""
     found = []
     for cls in reversed(service.__mro__):

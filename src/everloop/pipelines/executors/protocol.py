@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from everloop.core.digests import Digest
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.artifacts import Store
     from everloop.pipelines.steps import AnyStep
 

@@ -10,7 +10,7 @@ import pytest
 from everloop.kernel.objects import ObjectStore
 
 if TYPE_CHECKING:
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 
 @pytest.fixture

@@ -100,6 +100,19 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_dataset_version'))
     )
     op.create_index('ix_dataset_version_created_at', 'dataset_version', ['dataset', 'created_at'], unique=False)
+    op.create_table('deployment',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('generation', sa.Integer(), nullable=False),
+    sa.Column('routing', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_deployment'))
+    )
+    op.create_table('deployment_routing',
+    sa.Column('deployment', sa.Text(), nullable=False),
+    sa.Column('generation', sa.Integer(), nullable=False),
+    sa.Column('routing', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('deployment', 'generation', name=op.f('pk_deployment_routing'))
+    )
     op.create_table('evaluation',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('subject', sa.Text(), nullable=False),
@@ -159,6 +172,14 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_gate_report'))
     )
     op.create_index('ix_gate_report_model', 'gate_report', ['model', 'version', 'id'], unique=False)
+    op.create_table('gateway_state',
+    sa.Column('gateway', sa.Text(), nullable=False),
+    sa.Column('deployment', sa.Text(), nullable=False),
+    sa.Column('generation', sa.Integer(), nullable=False),
+    sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('seen_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('gateway', 'deployment', name=op.f('pk_gateway_state'))
+    )
     op.create_table('idempotency',
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('actor', sa.Text(), nullable=False),
@@ -176,6 +197,19 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('source', 'verb', 'target', name=op.f('pk_lineage'))
     )
     op.create_index('ix_lineage_target', 'lineage', ['target'], unique=False)
+    op.create_table('log_part',
+    sa.Column('segment', sa.Text(), nullable=False),
+    sa.Column('start_offset', sa.BigInteger(), nullable=False),
+    sa.Column('end_offset', sa.BigInteger(), nullable=False),
+    sa.Column('deployment', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('rows', sa.BigInteger(), nullable=False),
+    sa.Column('first_at', sa.BigInteger(), nullable=False),
+    sa.Column('last_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('segment', 'start_offset', name=op.f('pk_log_part'))
+    )
+    op.create_index('ix_log_part_deployment', 'log_part', ['deployment', 'kind', 'last_at'], unique=False)
     op.create_table('loop_cycle',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('model', sa.Text(), nullable=False),
@@ -184,6 +218,8 @@ def upgrade() -> None:
     sa.Column('began_at', sa.BigInteger(), nullable=False),
     sa.Column('single_flight', sa.Text(), nullable=False),
     sa.Column('fence', sa.Integer(), nullable=False),
+    sa.Column('claimed_by', sa.Text(), nullable=False),
+    sa.Column('claimed_until', sa.BigInteger(), nullable=True),
     sa.Column('cycle', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_loop_cycle')),
     sa.UniqueConstraint('model', 'number', name=op.f('uq_loop_cycle_model_number')),

@@ -1,0 +1,54 @@
+"""The call in progress: whether it has told what it changed, and its idempotency key. Tests: tests/unit/kernel/test_operations.py."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from everloop.core.actors import current_actor
+from everloop.kernel.operations.tables import idempotency
+
+if TYPE_CHECKING:
+    from everloop.kernel.operations.context import Kernel
+
+
+class Call:
+    """One call of an operation.
+
+    Attributes:
+        name: the operation's name.
+        emits: the event kind it declared.
+        key: idempotency key, empty for none.
+        request: digest of the arguments.
+        has_told: whether its event was appended, or it said that nothing changed.
+    """
+
+    def __init__(self, name: str, emits: str, key: str, request: str) -> None:
+        self.name = name
+        self.emits = emits
+        self.key = key
+        self.request = request
+        self.has_told = False
+
+
+current_call: ContextVar[Call | None] = ContextVar("everloop_call", default=None)
+
+
+def remember_call(kernel: Kernel, connection: sa.Connection, call: Call) -> None:
+    """Write the idempotency key in the transaction of the change, so that both are kept or neither."""
+    if not call.key:
+        return
+    values = {
+        "key": call.key,
+        "actor": current_actor().name,
+        "operation": call.name,
+        "request": call.request,
+        "created_at": kernel.clock.now(),
+    }
+    known = sa.select(sa.literal(1)).where(
+        idempotency.c.key == call.key, idempotency.c.actor == values["actor"]
+    )
+    if connection.execute(known).first() is None:
+        connection.execute(idempotency.insert().values(values))
