@@ -65,8 +65,8 @@ if TYPE_CHECKING:
     from everloop.app import App, connect
     from everloop.core.errors import EverloopError
     from everloop.data import checks as check
-    from everloop.data.sql import sql
     from everloop.data.records import Suite
+    from everloop.data.sql import sql
     from everloop.data.table import Table
     from everloop.loop.records import Policy, Rollout, Trigger, Watch
     from everloop.pipelines.inputs import File
