@@ -50,6 +50,7 @@ class SegmentWriter:
         self._file = -1
         self._size = 0
         self._is_dirty = False
+        self._full: list[int] = []
         self._stop = threading.Event()
         self._syncer = threading.Thread(target=self._sync_often, name="segment-sync", daemon=True)
         self._syncer.start()
@@ -75,6 +76,7 @@ class SegmentWriter:
         """Sync, and let the segment go."""
         self._stop.set()
         self._syncer.join()
+        self._sync_full()
         self.sync()
         with self._lock:
             if self._file >= 0:
@@ -83,8 +85,7 @@ class SegmentWriter:
 
     def _roll(self) -> None:
         if self._file >= 0:
-            os.fdatasync(self._file)
-            os.close(self._file)
+            self._full.append(self._file)
         self._folder.mkdir(parents=True, exist_ok=True)
         path = self._folder / f"{self._kind}-{new_id()}{SUFFIX}"
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
@@ -93,7 +94,16 @@ class SegmentWriter:
 
     def _sync_often(self) -> None:
         while not self._stop.wait(_SYNC_EVERY_S):
+            self._sync_full()
             self._sync_unlocked()
+
+    def _sync_full(self) -> None:
+        """Sync and let go the segments that are full; never in the way of an append."""
+        with self._lock:
+            full, self._full = self._full, []
+        for file in full:
+            os.fdatasync(file)
+            os.close(file)
 
     def _sync_unlocked(self) -> None:
         """Sync a copy of the descriptor, so that appends do not wait for the disk."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
 
 LOG_COLUMNS = (
     "id", "time", "logged_at", "deployment", "version", "model_digest", "prediction", "probabilities", "latency_us",

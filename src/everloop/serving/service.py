@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.registry.service import Registry
 
 # A gateway that has not been heard of for so long is gone.
