@@ -35,7 +35,7 @@ from everloop.serving.service import label_frame
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.kernel.settings import Settings
     from everloop.serving.live import Live
 

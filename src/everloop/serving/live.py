@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from datetime import datetime
 
-    from everloop.kernel.runtime import Kernel
+    from everloop.kernel.operations import Kernel
     from everloop.registry.model import Model
     from everloop.serving.frames import SegmentWriter
     from everloop.serving.records import Routing
