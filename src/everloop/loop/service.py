@@ -85,7 +85,7 @@ class Loop(Service):
         needs="loop.set",
         emits="loop.policy_set",
         cli=None,
-        cli_reason="a policy is code: `everloop run loop.py`",
+        cli_reason="a policy is code: `app.loop.start(policy)`",
     )
     def set_policy(self, model: str, *, policy: Policy) -> ActivePolicy:
         """Put a policy in force for a model; an open cycle ends under the policy it began with."""
@@ -149,20 +149,26 @@ class Loop(Service):
         """Return the chain of a cycle as text: what happened, why, on what evidence.
 
         Args:
-            cycle: its id, or `delays/3` in the local home.
+            cycle: its id, or its model and number, `delays/3`.
+        """
+        return tell(self.find(cycle))
+
+    def find(self, cycle: str) -> Cycle:
+        """Return a cycle by its id, or by its model and number, `delays/3`.
+
+        Raises:
+            CycleNotFoundError: there is none.
         """
         model, _, number = cycle.partition("/")
-        if number.isdecimal():
-            found = [
-                c for c in self.cycles(model, before=int(number) + 1, limit=1) if c.number == int(number)
-            ]
-            if not found:
-                raise store.CycleNotFoundError(
-                    f"there is no cycle {cycle}. `everloop loop cycles {model}` lists them.",
-                    subject=f"cycle:{cycle}",
-                )
-            return tell(found[0])
-        return tell(self.get(cycle))
+        if not number.isdecimal():
+            return self.get(cycle)
+        found = [c for c in self.cycles(model, before=int(number) + 1, limit=1) if c.number == int(number)]
+        if not found:
+            raise store.CycleNotFoundError(
+                f"there is no cycle {cycle}. `everloop loop cycles {model}` lists them.",
+                subject=f"cycle:{cycle}",
+            )
+        return found[0]
 
     def tick(self) -> builtins.list[Cycle]:
         """Make one pass: begin what is due, and move every open cycle as far as it can go; return the cycles that moved.
