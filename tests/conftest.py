@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import socket
 import subprocess
@@ -56,13 +57,13 @@ def kernel(make_kernel: MakeKernel) -> Kernel:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """Start a PostgreSQL of our own on a free loopback port; give its address without a database name."""
     programs = _postgres_programs()
     if programs is None:
         pytest.skip("PostgreSQL's initdb is not installed")
     as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if as_user and subprocess.run(["id", "postgres"], capture_output=True, check=False).returncode != 0:
+    if as_user and not _has_user("postgres"):
         pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
     folder = Path("/tmp") / f"everloop-pg-{os.getpid()}-{time.time_ns()}"  # noqa: S108 - a short path for the socket, owned by us
     folder.mkdir(mode=0o777)
@@ -141,6 +142,14 @@ def _postgres_programs() -> dict[str, str] | None:
             return None
         found[program] = path
     return found
+
+
+def _has_user(name: str) -> bool:
+    try:
+        pwd.getpwnam(name)
+    except KeyError:
+        return False
+    return True
 
 
 def _free_port() -> int:

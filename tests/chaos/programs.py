@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from everloop.core.clock import SystemClock
 from everloop.data.service import Data
-from everloop.kernel.runtime import Kernel, open_kernel
+from everloop.kernel import Kernel, open_kernel
 from everloop.kernel.settings import Settings
 from everloop.pipelines.service import Pipelines
 from everloop.testing.faults import CommitCount, kill_at_commit

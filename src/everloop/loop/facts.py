@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from everloop.core.clock import from_microseconds
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    import pyarrow as pa
     from numpy.typing import NDArray
 
     from everloop.data.service import Data
@@ -147,7 +147,7 @@ def quality_gain(serving: Serving, cycle: Cycle, start: datetime, now: datetime)
     label = rows["label"].to_numpy(zero_copy_only=False).astype(float)
     main = serving.score(f"{cycle.model}@v{cycle.champion}", rows)
     gain = _loss(label, main) - _loss(label, _scores(rows))
-    mean, error = _clustered_mean(gain, rows["time"].cast("int64").to_numpy() // _HOUR_US)
+    mean, error = _clustered_mean(gain, rows["time"].cast(pa.int64()).to_numpy() // _HOUR_US)
     return Gain(rows.num_rows, mean - _Z * error, mean + _Z * error)
 
 

@@ -183,7 +183,8 @@ def _canary(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
     verdict = rules.judge_canary(
         policy.rollout, facts, elapsed=now - (cycle.step_began_at or cycle.updated_at)
     )
-    reason, evidence = "; ".join(verdict.reasons), {"facts": facts}
+    reason = "; ".join(verdict.reasons)
+    evidence: dict[str, Any] = {"facts": facts}
     if verdict.action == "hold":
         return None
     if verdict.action == "roll_back":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,8 @@ from everloop.kernel.catalog.errors import DamagedCatalogError, NewerSchemaError
 from everloop.kernel.events.tables import lineage
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from everloop.kernel.operations import Kernel
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import msgspec
+import pyarrow as pa
 
 from everloop.cli.demo.flights import HOME_OF_FLIGHTS
 from everloop.evaluation.comparison import compare
@@ -62,7 +63,7 @@ def _month(app: App, model: str, start: datetime, end: datetime, cycles: list[Cy
     labels = rows["label"].to_numpy(zero_copy_only=False).astype(float)
     served = rows["prediction"].to_numpy(zero_copy_only=False).astype(float)
     frozen = app.registry.score(f"{model}@v1", rows)
-    days = rows["time"].cast("int64").to_numpy() // 86_400_000_000
+    days = rows["time"].cast(pa.int64()).to_numpy() // 86_400_000_000
     found = compare(labels, frozen, served, metric="log_loss", margin=0.0, blocks=days)
     return Month(
         month=f"{start:%Y-%m}",

@@ -10,7 +10,7 @@ import importlib.util
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 import urllib3
@@ -160,7 +160,7 @@ class Replay:
         self._watch()
 
     def _add_flown(self, start: datetime, end: datetime) -> None:
-        mode = "replace" if start == FIRST_DAY else "append"
+        mode: Literal["replace", "append"] = "replace" if start == FIRST_DAY else "append"
         data = self._app.data
         data.add("weather", self._world.weather(start, end), mode=mode, event_time="hour")
         data.add(
