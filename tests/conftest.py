@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from everloop.core.clock import Clock, ManualClock
-from everloop.kernel.runtime import Kernel, open_kernel
+from everloop.kernel import Kernel, open_kernel
 from everloop.kernel.settings import Settings
 
 if TYPE_CHECKING:

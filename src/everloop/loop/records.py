@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 
 from everloop.core.digests import digest_value
+from everloop.monitoring.records import Metric
 from everloop.registry.records import Gate
 from everloop.serving.records import CanaryLimits
 
@@ -38,7 +39,7 @@ class Watch(msgspec.Struct, frozen=True, kw_only=True):
         drift: whether the inputs are compared with the training data; drift annotates and never pages.
     """
 
-    metric: str = "log_loss"
+    metric: Metric = "log_loss"
     window: str = "7d"
     tolerance: float = 0.02
     needed: int = 2

@@ -16,6 +16,7 @@ from everloop.loop import rules, store
 from everloop.loop.records import ActivePolicy, Cycle, Policy, Transition, TriggerFacts
 from everloop.loop.stages import Step, run_state
 from everloop.loop.story import headline, tell
+from everloop.monitoring.records import Monitor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -78,6 +79,18 @@ class Loop(Service):
         """
         if pipeline is not None:
             self.pipelines.register(pipeline)
+        watch = policy.watch
+        monitor = Monitor(
+            model=policy.model,
+            metric=watch.metric,
+            window=watch.window,
+            tolerance=watch.tolerance,
+            needed=watch.needed,
+            of=watch.of,
+            min_labelled=watch.min_labelled,
+            drift=watch.drift,
+        )
+        self.monitoring.set_monitor(policy.model, monitor=monitor)
         return self.set_policy(policy.model, policy=policy)
 
     @operation(

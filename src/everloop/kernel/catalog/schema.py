@@ -57,7 +57,10 @@ class Json(TypeDecorator[Any]):
     def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ANN401
         """Encode the value."""
         del dialect
-        return None if value is None else msgspec.json.encode(value, order="deterministic").decode()
+        if value is None:
+            return None
+        plain = msgspec.to_builtins(value, str_keys=True)
+        return msgspec.json.encode(plain, order="deterministic").decode()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ANN401
         """Decode the value into the declared type."""
