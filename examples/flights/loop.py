@@ -47,7 +47,7 @@ policy = el.Policy(
     model="delays", pipeline="train", data={"flights": "flights", "weather": "weather"}, holdout="10d",
     watch=el.Watch(metric="log_loss", window="7d", tolerance=0.02),
     trigger=el.Trigger(on_alert=True, every="30d", cooldown="14d"),
-    gate=el.Gate(conditions=[el.Condition(metric="log_loss", margin=0.02)]),
+    gate=el.Gate(conditions=[el.Condition(metric="log_loss", margin=0.005)]),
     rollout=el.Rollout(canary=(10, 50), step="1d"),
 )  # fmt: skip
 

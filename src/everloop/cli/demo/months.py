@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from everloop.loop.records import Cycle
 
 _LAST_MONTH = 12
-_LONGEST = 90
+_LONGEST = 47
 
 
 class Month(msgspec.Struct, frozen=True, kw_only=True):

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 ROLES = ("api", "gateway")
 SABOTEUR = "everloop.cli.demo.sabotage"
 FLAG = "sabotage.json"
+_TABLE_WIDTH = 150
 
 
 class RealHomeError(ConflictError):
@@ -198,7 +199,8 @@ def _show(found: Result, app: App, console: Console, home: Path, *, as_json: boo
     if as_json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(found), indent=2).decode() + "\n")
         return
-    Console(highlight=False).print(_table(found))
+    # A file or a pipe has no width of its own; the table needs this much.
+    Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(_table(found))
     console.print(
         f"The loop beat the frozen January model in {found.months_won} of {len(found.months)} months, by {found.mean_gain:.4f} log-loss on average: "
         f"{found.promoted} promoted, {found.refused} refused, {found.rolled_back} rolled back; "
