@@ -286,6 +286,52 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('model', 'version', name=op.f('pk_model_version'))
     )
     op.create_index('ix_model_version_digest', 'model_version', ['digest'], unique=False)
+    op.create_table('monitor',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('settings', sa.Text(), nullable=False),
+    sa.Column('set_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('model', name=op.f('pk_monitor'))
+    )
+    op.create_table('monitor_drift',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('reference', sa.Integer(), nullable=False),
+    sa.Column('start_at', sa.BigInteger(), nullable=False),
+    sa.Column('end_at', sa.BigInteger(), nullable=False),
+    sa.Column('verdict', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'reference', 'start_at', name=op.f('pk_monitor_drift'))
+    )
+    op.create_table('monitor_figure',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('reference', sa.Integer(), nullable=False),
+    sa.Column('start_at', sa.BigInteger(), nullable=False),
+    sa.Column('as_of', sa.BigInteger(), nullable=False),
+    sa.Column('figure', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'reference', 'start_at', 'as_of', name=op.f('pk_monitor_figure'))
+    )
+    op.create_table('monitor_reference',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('started_at', sa.BigInteger(), nullable=False),
+    sa.Column('closed_until', sa.BigInteger(), nullable=False),
+    sa.Column('performance', sa.Text(), nullable=False),
+    sa.Column('inputs', sa.Text(), nullable=False),
+    sa.Column('inputs_from', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'number', name=op.f('pk_monitor_reference'))
+    )
+    op.create_table('monitor_window',
+    sa.Column('model', sa.Text(), nullable=False),
+    sa.Column('reference', sa.Integer(), nullable=False),
+    sa.Column('start_at', sa.BigInteger(), nullable=False),
+    sa.Column('end_at', sa.BigInteger(), nullable=False),
+    sa.Column('revision', sa.Integer(), nullable=False),
+    sa.Column('next_look', sa.BigInteger(), nullable=True),
+    sa.Column('content', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('model', 'reference', 'start_at', name=op.f('pk_monitor_window'))
+    )
+    op.create_index('ix_monitor_window_end', 'monitor_window', ['model', 'end_at'], unique=False)
+    op.create_index('ix_monitor_window_next_look', 'monitor_window', ['next_look'], unique=False)
     op.create_table('object',
     sa.Column('digest', sa.Text(), nullable=False),
     sa.Column('size', sa.BigInteger(), nullable=False),
