@@ -86,8 +86,7 @@ def test_the_story_is_the_same_on_postgresql_and_s3(tmp_path: Path, postgres_url
     server.start()
     try:
         host, port = server.get_host_and_port()
-        options = {"endpoint": f"http://{host}:{port}", "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1",
-                   "allow_http": "true"}  # fmt: skip
+        options = {"endpoint": f"http://{host}:{port}", "access_key_id": "test", "secret_access_key": "test", "region": "us-east-1"}  # fmt: skip
         _make_bucket(options["endpoint"])
         environment = {
             "EVERLOOP_CATALOG_URL": postgres_url,

@@ -11,6 +11,7 @@ from everloop.core.ids import new_id
 from everloop.kernel.objects import ObjectStore
 from everloop.kernel.objects.collection import collect
 from everloop.kernel.objects.files import StoreUnavailableError
+from everloop.kernel.objects.files.remote import InvalidStoreOptionError
 from everloop.kernel.objects.fsck import BareStore, check_store, reindex
 from everloop.testing.objects import DeletingStoreContract
 
@@ -82,3 +83,10 @@ def test_a_bucket_that_does_not_exist_is_an_error_with_a_way_out(
 
     with pytest.raises((StoreUnavailableError, FileNotFoundError)):
         store.put(b"content")
+
+
+def test_an_unknown_option_of_the_store_is_refused_in_words(
+    kernel: Kernel, s3_options: dict[str, str], tmp_path: Path
+) -> None:
+    with pytest.raises(InvalidStoreOptionError, match="access_key_id"):
+        ObjectStore(kernel.catalog, "s3://b", cache=tmp_path, options={**s3_options, "allow_http": "true"})

@@ -12,6 +12,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import from_url
 
+from everloop.core.errors import InvalidInputError
 from everloop.kernel.objects.files import StoredFile, StoreUnavailableError
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ _DELETE_AT_ONCE = 1_000
 _LIST_AT_ONCE = 1_000
 
 
+class InvalidStoreOptionError(InvalidInputError):
+    """The object store does not know an option."""
+
+    code = "objects.invalid-option"
+
+
 class RemoteFiles:
     """Files below one URL; see `Files`."""
 
@@ -31,7 +38,7 @@ class RemoteFiles:
         self.staging = staging
         staging.mkdir(parents=True, exist_ok=True)
         client = {"allow_http": True} if str(options.get("endpoint", "")).startswith("http://") else {}
-        with self._speaking():
+        with self._speaking(), _refusing_options(url, options):
             self._store = from_url(url, config=dict(options), client_options=client)  # type: ignore[call-overload]  # options are the user's, obstore checks them
 
     def write(self, name: str, pieces: Sequence[bytes], *, durable: bool) -> None:
@@ -107,3 +114,19 @@ class RemoteFiles:
                 "Check its address, credentials and region, then repeat the command.",
                 subject=self.place,
             ) from error
+
+
+@contextmanager
+def _refusing_options(url: str, options: Mapping[str, str]) -> Iterator[None]:
+    """Turn what obstore does about an unknown option, a panic of its Rust half, into an error of ours."""
+    try:
+        yield
+    except BaseException as error:
+        # The panic's class cannot be imported and derives from BaseException.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise InvalidStoreOptionError(
+            f"the object store {url} does not take one of the options {', '.join(sorted(options)) or 'given'}. See objects_options in "
+            "the settings; for S3: region, endpoint, access_key_id, secret_access_key, session_token.",
+            subject=url,
+        ) from None
