@@ -77,20 +77,24 @@ def compare_column(bins: Bins, reference: Counts, current: Counts, *, delta: flo
     if bins.kind == "number" and bins.edges:
         ks, wasserstein = _ordered_distances(bins, old[:-1], new[:-1])
         told = msgspec.structs.replace(told, ks=ks, wasserstein=wasserstein)
-    if min(old.sum(), new.sum()) < _ROWS_A_BIN * old_pooled.size:
+    is_all_rare = old_pooled.size < _FEWEST_BINS and np.count_nonzero(old + new) >= _FEWEST_BINS
+    if is_all_rare or min(old.sum(), new.sum()) < _ROWS_A_BIN * old_pooled.size:
         return told
     return msgspec.structs.replace(told, verdict="none", p_value=p_value(old_pooled, new_pooled, delta=delta))
 
 
 def pooled(reference: FloatArray, current: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return both counts with the rare bins as one: those the reference expects fewer than 5 rows in.
+    """Return both counts with the rare bins as one: those expected to hold fewer than 5 rows of the smaller sample.
 
-    When the pool itself is expected to hold fewer than 5 and is not empty, it takes in the rarest bin that is left.
+    Expected from both samples together: given the sums of the bins, which sample a row is in is left to chance. Choosing by
+    the reference alone would keep the bins it has too many rows in, and alarm on clean windows. When the pool itself is
+    expected to hold fewer than 5 and is not empty, it takes in the rarest bin that is left.
     """
-    expected = reference * (min(reference.sum(), current.sum()) / reference.sum())
+    both = reference + current
+    expected = both * (min(reference.sum(), current.sum()) / both.sum())
     order = np.argsort(-expected, kind="stable")
     kept = int((expected >= _LEAST_EXPECTED).sum())
-    is_empty = not reference[order[kept:]].sum() and not current[order[kept:]].sum()
+    is_empty = not both[order[kept:]].sum()
     if not is_empty and expected[order[kept:]].sum() < _LEAST_EXPECTED:
         kept = max(0, kept - 1)
     rare = order[kept:]

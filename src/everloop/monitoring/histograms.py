@@ -43,8 +43,8 @@ def number_bins(name: str, values: FloatArray) -> Bins:
     finite = np.sort(values[np.isfinite(values)])
     distinct = np.unique(finite)
     if distinct.size > BINS:
-        places = np.ceil(np.linspace(0, 1, BINS + 1) * finite.size).astype(np.int64) - 1
-        distinct = np.unique(finite[np.maximum(places, 0)])
+        ranks = (np.arange(BINS + 1) * finite.size + BINS - 1) // BINS
+        distinct = np.unique(finite[np.maximum(ranks - 1, 0)])
     return Bins(name=name, kind="number", edges=distinct.tolist())
 
 
