@@ -115,6 +115,7 @@ def canary_facts(serving: Serving, cycle: Cycle, now: datetime) -> CanaryFacts:
     main = serving.score(f"{cycle.model}@v{cycle.champion}", canary)
     finite = np.isfinite(served)
     gain = quality_gain(serving, cycle, start, now)
+    shift = score_shift(served[finite], main)
     return CanaryFacts(
         requests=canary.num_rows,
         errors=0,
@@ -124,7 +125,7 @@ def canary_facts(serving: Serving, cycle: Cycle, now: datetime) -> CanaryFacts:
         not_finite=int((~finite).sum()),
         out_of_range=int(((served[finite] < 0) | (served[finite] > 1)).sum()),
         mismatched=int((np.abs(served - registered)[finite] > _PARITY).sum()),
-        score_shift=score_shift(served[finite], main),
+        score_shift=None if shift is None else max(0.0, shift - cycle.gate_shift),
         quality_rows=gain.rows,
         quality_gain_low=gain.low,
         quality_gain_high=gain.high,

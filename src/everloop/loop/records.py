@@ -129,6 +129,7 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
         data: dataset refs it trains on, pinned when it began.
         cut: training reads rows before this time, the gate judges on those after it.
         challenger, champion: versions of the model; 0 while there is none.
+        gate_shift: Jensen-Shannon distance of challenger's and champion's scores on the gate's rows; only more than that is suspicious.
         canary_step: index into the rollout's steps.
         step_began_at: when the present canary step began.
     """
@@ -147,6 +148,7 @@ class Cycle(msgspec.Struct, frozen=True, kw_only=True):
     challenger: int = 0
     champion: int = 0
     gate_report: str = ""
+    gate_shift: float = 0.0
     canary_step: int = 0
     step_began_at: datetime | None = None
     history: tuple[Transition, ...] = ()

@@ -35,7 +35,8 @@ def should_begin(trigger: Trigger, facts: TriggerFacts) -> TriggerVerdict:
         return _no(
             f"{cause}; but the last cycle began {format_age(facts.now - facts.last_began_at)} ago and cools down {trigger.cooldown}"
         )
-    if facts.labelled < trigger.min_labelled:
+    # Without a champion nothing is served, so no label can ever arrive.
+    if facts.has_champion and facts.labelled < trigger.min_labelled:
         return _no(
             f"{cause}; but only {facts.labelled:,} of the {trigger.min_labelled:,} labels needed have arrived"
         )
@@ -43,6 +44,8 @@ def should_begin(trigger: Trigger, facts: TriggerFacts) -> TriggerVerdict:
 
 
 def _cause(trigger: Trigger, facts: TriggerFacts) -> str:
+    if not facts.has_champion:
+        return "there is no version yet, for no earlier cycle brought one"
     if trigger.on_alert and facts.alerts:
         return f"alert: {facts.alerts[0]}"
     if not trigger.every or facts.last_began_at is None:

@@ -189,7 +189,17 @@ class Loop(Service):
         Any number of processes may call it: a cycle is worked on by the one that claimed it, and moves are fenced.
         """
         with acting_as(SYSTEM):
-            return [moved for active in self.policies() if (moved := self._tick_one(active)) is not None]
+            return [moved for active in self.policies() if (moved := self._tick_alone(active)) is not None]
+
+    def _tick_alone(self, active: ActivePolicy) -> Cycle | None:
+        try:
+            return self._tick_one(active)
+        except EverloopError as error:
+            # The loops of other models go on; this one is tried again in the next pass.
+            _log.warning(
+                "the loop of %s could not move: %s", active.policy.model, error, extra={"code": error.code}
+            )
+            return None
 
     def _tick_one(self, active: ActivePolicy) -> Cycle | None:
         model = active.policy.model
@@ -198,7 +208,7 @@ class Loop(Service):
         if cycle is None:
             if active.is_paused:
                 return None
-            verdict = rules.should_begin(active.policy.trigger, self._trigger_facts(active.policy))
+            verdict = rules.should_begin(active.policy.trigger, self._trigger_facts(active))
             if not verdict.begins:
                 return None
             cycle = self._begin(active.policy, verdict.reason)
@@ -278,12 +288,14 @@ class Loop(Service):
         models = {found.name: found for found in self.registry.list(limit=10_000)}
         return models[model].aliases.get("champion", 0) if model in models else 0
 
-    def _trigger_facts(self, policy: Policy) -> TriggerFacts:
-        now = self.kernel.clock.now()
+    def _trigger_facts(self, active: ActivePolicy) -> TriggerFacts:
+        policy, now = active.policy, self.kernel.clock.now()
+        has_champion = self._champion(policy.model) > 0
         with self.kernel.catalog.read() as connection:
             newest = store.list_cycles(connection, policy.model, limit=1, before=0)
             recent = store.begun_since(connection, policy.model, now - rules.BUDGET_WINDOW)
-        began = newest[0].began_at if newest else None
+        # A champion that came without a cycle is as old as the policy that watches it.
+        began = newest[0].began_at if newest else active.started_at if has_champion else None
         alerts = self.alerting.list(subject=f"deployment:{policy.model}", is_open=True)
         return TriggerFacts(
             now=now,
@@ -291,7 +303,7 @@ class Loop(Service):
             last_began_at=began,
             recent=recent,
             labelled=self._labelled_since(policy.model, began, now),
-            has_champion=self._champion(policy.model) > 0,
+            has_champion=has_champion,
         )
 
     def _labelled_since(self, model: str, began: datetime | None, now: datetime) -> int:

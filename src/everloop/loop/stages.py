@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from everloop.core.digests import digest_bytes
 from everloop.core.errors import EverloopError
 from everloop.loop import rules
-from everloop.loop.facts import canary_facts, gate_rows, newest_time, training_tables
+from everloop.loop.facts import canary_facts, gate_rows, newest_time, score_shift, training_tables
 from everloop.loop.records import Cycle, CycleState, Policy, Transition
 from everloop.registry.model import Model
 
@@ -116,21 +117,24 @@ def _first_version(loop: Loop, cycle: Cycle, changes: dict[str, Any], evidence: 
 
 
 def _gating(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
-    champion = loop.registry.get(f"{cycle.model}@v{cycle.champion}")
-    rows = gate_rows(loop.serving, cycle, loop.kernel.clock.now(), champion.signature.output.target)
+    challenger, champion = (f"{cycle.model}@v{version}" for version in (cycle.challenger, cycle.champion))
+    rows = gate_rows(
+        loop.serving, cycle, loop.kernel.clock.now(), loop.registry.get(champion).signature.output.target
+    )
     report = loop.registry.check_gate(
-        f"{cycle.model}@v{cycle.challenger}",
+        challenger,
         rows,
         gate=policy.gate,
         time="time",
-        champion=f"{cycle.model}@v{cycle.champion}",
+        champion=champion,
         data=f"deployment:{cycle.model}",
     )
     evidence = {
         "gate report": report.id,
         "conditions": [f"{c.name} {c.result}: {c.reason}" for c in report.conditions],
     }
-    changes = {"gate_report": report.id}
+    shift = score_shift(loop.registry.score(challenger, rows), loop.registry.score(champion, rows)) or 0.0
+    changes = {"gate_report": report.id, "gate_shift": shift}
     if report.result != "pass":
         return _to(loop, "rejected", _refusal(report), changes=changes, **evidence)
     reason = f"v{cycle.challenger} met all {len(report.conditions)} conditions"
@@ -151,8 +155,11 @@ def _refusal(report: GateReport) -> str:
 
 
 def _awaiting_approval(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
-    approvals = loop.registry.approvals(cycle.model, cycle.challenger)
-    valid = [found for found in approvals if found.gate_report == cycle.gate_report]
+    report = next(
+        r for r in loop.registry.gate_reports(cycle.model, cycle.challenger) if r.id == cycle.gate_report
+    )
+    judged = digest_bytes(msgspec.json.encode(report))
+    valid = [a for a in loop.registry.approvals(cycle.model, cycle.challenger) if a.gate_report == judged]
     if not valid:
         return None
     return _start_canary(

@@ -16,6 +16,7 @@ from everloop.core.errors import ConflictError, NotFoundError
 from everloop.core.ids import new_id
 from everloop.loop.records import ActivePolicy, Cycle, Policy
 from everloop.loop.tables import cycle, policy
+from everloop.pipelines.leases import is_dead, this_owner
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -203,7 +204,7 @@ def claimed(catalog: Catalog, open_: Cycle) -> Iterator[bool]:
 
     The claim only spares double work: what makes a move safe is the fence in `move_cycle`.
     """
-    owner = new_id()
+    owner = f"{this_owner()}#{new_id()}"
     if not _claim(catalog, open_.id, owner):
         yield False
         return
@@ -223,7 +224,11 @@ def claimed(catalog: Catalog, open_: Cycle) -> Iterator[bool]:
 def _claim(catalog: Catalog, identity: str, owner: str) -> bool:
     with catalog.transaction() as connection:
         now = catalog.now(connection)
-        free = sa.or_(cycle.c.claimed_by.in_(("", owner)), cycle.c.claimed_until < now)
+        holder = (
+            connection.execute(sa.select(cycle.c.claimed_by).where(cycle.c.id == identity)).scalar() or ""
+        )
+        gone = holder if is_dead(holder.partition("#")[0]) else ""
+        free = sa.or_(cycle.c.claimed_by.in_(("", owner, gone)), cycle.c.claimed_until < now)
         statement = cycle.update().where(cycle.c.id == identity, free)
         return (
             connection.execute(statement.values(claimed_by=owner, claimed_until=now + _CLAIM)).rowcount == 1

@@ -88,7 +88,7 @@ class CanaryFacts(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         quality_gain: how much better the canary's mean loss is on labelled rows, with its 95 % interval; None without labels.
         mismatched: predictions that differ from what the registered model says for the same inputs.
-        score_shift: Jensen-Shannon distance of the two versions' scores, 0 to 1; None when it is not known.
+        score_shift: Jensen-Shannon distance of the two versions' scores, 0 to 1, beyond what was known before; None when not known.
     """
 
     requests: int
@@ -118,7 +118,7 @@ class CanaryLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_error_rate: float = 0.01
     max_latency_ratio: float = 3.0
     min_latency_us: float = 20_000
-    max_score_shift: float = 0.6
+    max_score_shift: float = 0.3
     quality_margin: float = 0.02
     min_quality_rows: int = 100
 

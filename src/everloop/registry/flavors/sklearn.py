@@ -14,6 +14,7 @@ import numpy as np
 
 from everloop.core.errors import EverloopError, InvalidInputError, MissingExtraError
 from everloop.explanation.contributions import linear_contributions
+from everloop.registry.flavors.skops_canonical import canonical
 from everloop.registry.records import Output
 
 if TYPE_CHECKING:
@@ -39,7 +40,9 @@ TRUSTED = (
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn._loss._loss.CyHalfBinomialLoss",
     "sklearn._loss._loss.CyHalfSquaredError",
+    # Trees are arrays of node numbers: crafted ones could read outside their memory, but run no code. Models come from actors who may register.
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
+    "sklearn.tree._tree.Tree",
 )
 _TWO = 2
 
@@ -58,13 +61,13 @@ class NotExplainableError(EverloopError):
 
 
 def save(estimator: Any) -> dict[str, bytes]:  # noqa: ANN401 - any estimator
-    """Return the estimator in the format of skops.
+    """Return the estimator in the format of skops, in its one form.
 
     Raises:
         UntrustedTypeError: it holds a type that could not be loaded again.
     """
     io = _skops()
-    content: bytes = io.dumps(estimator)
+    content = canonical(io.dumps(estimator))
     _check_trust(content)
     return {FILE: content}
 
