@@ -1,4 +1,4 @@
-"""The verbs of data. Tests: tests/unit/data/test_service.py, tests/integration/test_data.py."""
+"""The verbs of data. Tests: tests/unit/data/test_service.py, tests/integration/test_data_cli.py."""
 
 from __future__ import annotations
 

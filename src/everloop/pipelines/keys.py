@@ -1,4 +1,7 @@
-"""Build cache keys from live functions and artifacts, and look results up. Tests: tests/unit/pipelines/test_cache.py."""
+"""Build cache keys from live functions and artifacts, and look results up.
+
+Tests: tests/unit/pipelines/test_service.py, tests/property/test_cache_keys.py.
+"""
 
 from __future__ import annotations
 

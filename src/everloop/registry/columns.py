@@ -1,6 +1,6 @@
 """Tables of any library as Arrow, and a signature read off an example.
 
-Tests: tests/unit/registry/test_signature.py.
+Tests: tests/unit/registry/test_model.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 `codes`: every column is a float; a category is its place in the signature's table, missing and unknown ones are NaN.
 `values`: an object matrix with the plain values, for models that encode by themselves.
-Unknown categories are counted, because silence about them hides broken data. Tests: tests/unit/registry/test_encoding.py.
+Unknown categories are counted, because silence about them hides broken data. Tests: tests/unit/registry/test_model.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Gather the facts of a gate: its rows, both models' scores, the comparison; the decision itself is in rules.py.
 
-Tests: tests/unit/registry/test_gate.py.
+Tests: tests/unit/registry/test_service.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The verbs of the registry: register, find, alias, gate, approve.
 
 Models are saved, scored and compared where the caller is; the home keeps rows and objects. A version never changes; what
-moves are aliases. Tests: tests/unit/registry/test_service.py, tests/unit/registry/test_gate.py.
+moves are aliases. Tests: tests/unit/registry/test_service.py.
 """
 
 from __future__ import annotations

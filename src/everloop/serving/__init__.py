@@ -1,7 +1,7 @@
 """Answer predictions: deployments, the gateway process, the prediction log, labels, rollout rules.
 
 Start with `service.py` for the verbs, `gateway.py` for the process, `routing.py` and `rules.py` for the decisions. Tests:
-tests/unit/serving, tests/integration/test_gateway.py, tests/chaos/test_gateway.py.
+tests/unit/serving, tests/integration/test_gateway.py.
 """
 
 from everloop.serving.records import CanaryFacts, CanaryLimits, CanaryVerdict, Routing

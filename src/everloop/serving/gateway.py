@@ -2,7 +2,7 @@
 
 uvicorn with uvloop and httptools runs a small ASGI app with routes matched by hand; the model path decides the speed, the
 server must only not be in its way. Routes: POST /predict/{deployment}, POST /labels/{deployment}, GET /deployments, /health,
-/ready. Tests: tests/integration/test_gateway.py, tests/chaos/test_gateway.py; speed: benchmarks/gateway.py.
+/ready. Tests: tests/integration/test_gateway.py; speed: benchmarks/gateway.py.
 """
 
 from __future__ import annotations

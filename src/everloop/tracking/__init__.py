@@ -1,6 +1,6 @@
 """Experiments and runs: params, metrics, tags, artifacts, inputs, captured code and environment.
 
-Tests: tests/unit/tracking, tests/integration/test_tracking.py.
+Tests: tests/unit/tracking.
 """
 
 from everloop.tracking.client import ActiveRun, current_run, log

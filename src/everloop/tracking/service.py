@@ -1,4 +1,4 @@
-"""The verbs of tracking. Tests: tests/unit/tracking/test_service.py, tests/integration/test_tracking.py."""
+"""The verbs of tracking. Tests: tests/unit/tracking/test_service.py."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """LightGBM: saved as its own text, run through its C interface, explained by its own contributions.
 
 The predictor needs the shared library only, not the Python package: a gateway starts without pandas and SciPy. A single
-row takes the library's fast path (17 µs against 137 µs of `Booster.predict` for 300 trees). `native.py` holds the calls.
-Tests: tests/contract/test_flavors.py, tests/unit/registry/test_lightgbm.py.
+row takes the library's fast path (17 µs against 137 µs of `Booster.predict` for 300 trees). `lightgbm_native.py` holds the calls.
+Tests: tests/contract/test_flavors.py.
 """
 
 from __future__ import annotations

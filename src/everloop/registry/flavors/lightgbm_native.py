@@ -1,7 +1,7 @@
 """The few calls of LightGBM's public C interface that run a model (c_api.h, stable since version 3).
 
 Written by hand because the Python package builds a data set object a call and loads pandas and SciPy. Tests:
-tests/unit/registry/test_lightgbm.py compares it with `Booster.predict`, bit for bit.
+tests/contract/test_flavors.py compares it with `Booster.predict`, bit for bit.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The list of trusted types is ours and never comes from the model (an artifact that names what to trust is no gate). A
 plain linear model, bare or behind a StandardScaler, runs as one matrix product (50 times faster for a row) and is
-explained in closed form. Tests: tests/contract/test_flavors.py, tests/unit/registry/test_sklearn.py.
+explained in closed form. Tests: tests/contract/test_flavors.py, tests/unit/registry/test_skops_canonical.py.
 """
 
 from __future__ import annotations
