@@ -118,7 +118,7 @@ class CanaryLimits(msgspec.Struct, frozen=True, kw_only=True):
     max_error_rate: float = 0.01
     max_latency_ratio: float = 3.0
     min_latency_us: float = 20_000
-    max_score_shift: float = 0.3
+    max_score_shift: float = 0.6
     quality_margin: float = 0.02
     min_quality_rows: int = 100
 
