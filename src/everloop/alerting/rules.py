@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from everloop.alerting.records import Memory, Observation, Verdict
+from everloop.alerting.records import Memory, Observation, Severity, Verdict
 from everloop.core.durations import parse_duration
 
 if TYPE_CHECKING:
@@ -58,6 +58,11 @@ def _cooling(memory: Memory, seen: Observation) -> str:
         return ""
     until = memory.last_ended_at + parse_duration(seen.rule.cooldown)
     return f"cooling down until {until:%Y-%m-%d %H:%M}" if seen.at < until else ""
+
+
+def is_at_least(severity: Severity, other: Severity) -> bool:
+    """Return whether a severity is as high as another, or higher."""
+    return _RANK[severity] >= _RANK[other]
 
 
 def opened(memory: Memory, alert: str, seen: Observation) -> Memory:

@@ -10,10 +10,11 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.alerting import rules
-from everloop.alerting.channels import DeliveryError, open_channel, sentence
+from everloop.alerting.channels import open_channel, sentence
 from everloop.alerting.records import (
     Alert,
     Channel,
+    ChannelKind,
     Delivery,
     Memory,
     Observation,
@@ -24,12 +25,12 @@ from everloop.alerting.records import (
 from everloop.alerting.tables import alert, alert_channel, alert_delivery, alert_memory, alert_silence
 from everloop.core.actors import current_actor
 from everloop.core.durations import parse_duration
-from everloop.core.errors import NotFoundError
+from everloop.core.errors import EverloopError, NotFoundError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 _AT_ONCE = 100
 
@@ -89,7 +90,7 @@ class Alerting(Service):
         self.kernel.events.link(
             connection, source=seen.subject, verb="raised", target=f"alert:{made.id}", event=event
         )
-        if not _has_open_sibling(connection, made):
+        if not any(rules.is_at_least(other, made.severity) for other in _open_siblings(connection, made)):
             self._queue(connection, made, "fired")
         return made.id
 
@@ -112,11 +113,24 @@ class Alerting(Service):
                 subject=f"alert:{row.id}",
                 payload={"reason": reason, "rule": rule},
             )
-            self._queue(connection, ended, "resolved")
+            self._queue_end(connection, ended)
 
-    def _queue(self, connection: sa.Connection, message: Alert, kind: str) -> None:
+    def _queue_end(self, connection: sa.Connection, ended: Alert) -> None:
+        """Tell the end of an alert where its beginning was told."""
+        query = sa.select(alert_delivery.c.channel).where(
+            alert_delivery.c.alert == ended.id, alert_delivery.c.kind == "fired"
+        )
+        told = set(connection.execute(query).scalars())
+        if left := _open_siblings(connection, ended):
+            note = f"{ended.message}; {len(left)} more of its group still open"
+            ended = msgspec.structs.replace(ended, message=note)
+        self._queue(connection, ended, "resolved", told)
+
+    def _queue(
+        self, connection: sa.Connection, message: Alert, kind: str, only: Container[str] | None = None
+    ) -> None:
         for row in connection.execute(sa.select(alert_channel)).all():
-            if message.severity in row.channel.severities:
+            if message.severity in row.channel.severities and (only is None or row.name in only):
                 connection.execute(
                     alert_delivery.insert().values(
                         id=new_id(), alert=message.id, channel=row.name, kind=kind, message=message, attempts=0,
@@ -155,22 +169,34 @@ class Alerting(Service):
         return sum(self._deliver(row, channels.get(row.channel), now) for row in rows)
 
     def _deliver(self, row: sa.Row[Any], channel: Channel | None, now: datetime) -> bool:
+        if not self._claim(row, now):
+            return False
         error = "the channel was removed"
         try:
             if channel is not None:
                 open_channel(channel, self.kernel.settings).deliver(row.id, row.kind, row.message)
                 error = ""
-        except DeliveryError as failure:
+        except EverloopError as failure:
+            # Also a missing secret or a host that is not listed: one channel must not hold up the others.
             error = str(failure)
-        attempts = row.attempts + 1
-        values: dict[str, Any] = {"attempts": attempts, "error": error}
+        values: dict[str, Any] = {"error": error}
         if not error or channel is None:
             values["delivered_at"] = now
-        else:
-            values["next_try_at"] = now + timedelta(seconds=rules.backoff_s(attempts))
         with self.kernel.catalog.transaction() as connection:
             connection.execute(alert_delivery.update().where(alert_delivery.c.id == row.id).values(values))
         return not error
+
+    def _claim(self, row: sa.Row[Any], now: datetime) -> bool:
+        """Take one try of a message, so that no other process makes the same; say when the next one is due."""
+        attempts = row.attempts + 1
+        mine = sa.and_(
+            alert_delivery.c.id == row.id,
+            alert_delivery.c.attempts == row.attempts,
+            alert_delivery.c.delivered_at.is_(None),
+        )
+        values = {"attempts": attempts, "next_try_at": now + timedelta(seconds=rules.backoff_s(attempts))}
+        with self.kernel.catalog.transaction() as connection:
+            return connection.execute(alert_delivery.update().where(mine).values(values)).rowcount == 1
 
     @operation("GET /alerts", needs="alert.read", cli="alert ls")
     def list(
@@ -242,7 +268,7 @@ class Alerting(Service):
         self,
         name: str,
         *,
-        kind: str,
+        kind: ChannelKind,
         target: str = "",
         secret: str = "",
         severities: tuple[Severity, ...] = ("warn", "page"),
@@ -321,8 +347,9 @@ def _silence(connection: sa.Connection, seen: Observation) -> Silence | None:
     return Silence(subject=row.subject, rule=row.rule, until=row.until, reason=row.reason) if row else None
 
 
-def _has_open_sibling(connection: sa.Connection, made: Alert) -> bool:
-    query = sa.select(sa.literal(1)).where(
+def _open_siblings(connection: sa.Connection, made: Alert) -> builtins.list[Severity]:
+    """Return the severities of the other open alerts of a group."""
+    query = sa.select(alert.c.severity).where(
         alert.c.group_key == made.group, alert.c.state != "resolved", alert.c.id != made.id
     )
-    return connection.execute(query).first() is not None
+    return builtins.list(connection.execute(query).scalars())

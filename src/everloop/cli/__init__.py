@@ -6,6 +6,7 @@ Each noun or verb has a file of its own name here. Tests: tests/unit/cli, tests/
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 
 import click
@@ -102,6 +103,9 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except (click.Abort, KeyboardInterrupt):
         click.echo("stopped", err=True)
         sys.exit(130)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from everloop.cli import output
+
+if TYPE_CHECKING:
+    from everloop.alerting.records import ChannelKind
 
 
 @click.group()
@@ -47,7 +52,7 @@ def silence(subject: str, rule: str, duration: str, reason: str) -> None:
 @click.option("--kind", type=click.Choice(["terminal", "file", "webhook"]), required=True)
 @click.option("--target", default="", help="File name, or address of the webhook.")
 @click.option("--secret", default="", help="env:NAME or file:PATH of the signing secret.")
-def channel(name: str, kind: str, target: str, secret: str) -> None:
+def channel(name: str, kind: ChannelKind, target: str, secret: str) -> None:
     """Add or replace the channel NAME."""
     with output.app() as loop:
         output.record(loop.alerting.set_channel(name, kind=kind, target=target, secret=secret))

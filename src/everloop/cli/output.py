@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from everloop.app import App
 
 FORMATS = ("table", "json", "csv")
+_WIDEST = 10_000
 
 
 class Session:
@@ -127,7 +128,9 @@ def _print_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None
     from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
+    # What is printed is data: no markup in it, and no folding where a program reads it.
+    width = None if sys.stdout.isatty() else _WIDEST
+    console = Console(highlight=False, markup=False, emoji=False, width=width)
     drawn = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         drawn.add_column(column.replace("_", " "), overflow="fold")

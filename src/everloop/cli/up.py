@@ -42,19 +42,30 @@ def up(role: str | None, host: str | None, port: int | None) -> None:
 
 def _supervise(settings: Settings) -> None:
     from everloop.kernel import open_kernel
-    from everloop.server.guard import is_loopback
-    from everloop.server.processes import StopRequested, Supervisor, token_for
+    from everloop.server.processes import StopRequested, Supervisor, stop_by_signal
 
     open_kernel(settings).close()
-    token = token_for(settings)
     supervisor = Supervisor(settings)
-    supervisor.start()
+    try:
+        with stop_by_signal():
+            supervisor.start()
+            _greet(settings)
+            supervisor.wait()
+    except StopRequested:
+        output.note("stopping")
+    finally:
+        supervisor.stop()
+
+
+def _greet(settings: Settings) -> None:
+    from everloop.server.processes import token_for
+
     output.note(f"home      {settings.home}")
     output.note(
         f"api       http://{settings.api_host}:{settings.api_port}/api/v1  (OpenAPI: /api/v1/openapi.json)"
     )
     output.note(f"gateway   http://{settings.gateway_host}:{settings.gateway_port}/predict/DEPLOYMENT")
-    if not is_loopback(settings.api_host):
+    if token_for(settings):
         output.note(
             f"token     {settings.home / 'keys' / 'token'}  (clients set EVERLOOP_TOKEN)"
             if not settings.token
@@ -62,12 +73,6 @@ def _supervise(settings: Settings) -> None:
         )
     output.note(
         f"client    export EVERLOOP_URL=http://{settings.api_host}:{settings.api_port}"
-        + ("  EVERLOOP_TOKEN=..." if token else "")
+        + ("  EVERLOOP_TOKEN=..." if token_for(settings) else "")
     )
     output.note("Ctrl-C stops everything.")
-    try:
-        supervisor.wait()
-    except StopRequested:
-        output.note("stopping")
-    finally:
-        supervisor.stop()

@@ -93,12 +93,12 @@ def canonical_json(value: object) -> bytes:
     """
     try:
         plain = msgspec.to_builtins(value, order="deterministic", enc_hook=_refuse)
-    except (TypeError, ValueError) as error:
+        _refuse_non_finite(plain)
+        return msgspec.json.encode(plain, order="deterministic")
+    except (TypeError, ValueError, OverflowError) as error:
         raise NotCanonicalError(
             f"a {type(value).__name__} cannot be hashed: {error}. Pass plain values, or give the step a hasher."
         ) from error
-    _refuse_non_finite(plain)
-    return msgspec.json.encode(plain, order="deterministic")
 
 
 def _refuse(value: object) -> Any:  # noqa: ANN401 - the signature msgspec asks for

@@ -29,19 +29,30 @@ def parse_duration(text: str | float | timedelta) -> timedelta:
     if isinstance(text, timedelta):
         return text
     if isinstance(text, int | float):
-        return timedelta(seconds=text)
+        return _from_seconds(text, text)
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise InvalidDurationError(
             f"{text!r} is not a duration; write a number and a unit, for example 90s, 15m, 6h, 7d."
         )
-    return timedelta(seconds=float(match[1]) * _UNITS_S[match[2]])
+    return _from_seconds(float(match[1]) * _UNITS_S[match[2]], text)
+
+
+def _from_seconds(seconds: float, given: object) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except (OverflowError, ValueError) as error:
+        raise InvalidDurationError(
+            f"{given!r} is longer than a duration can be, or no number. Give less."
+        ) from error
 
 
 def format_duration(duration: timedelta) -> str:
-    """Return the shortest text that `parse_duration` reads back, whole units only where they fit."""
-    seconds = duration.total_seconds()
-    for unit in ("w", "d", "h", "m", "s"):
-        if seconds and seconds % _UNITS_S[unit] == 0:
-            return f"{int(seconds / _UNITS_S[unit])}{unit}"
-    return f"{seconds:g}s"
+    """Return the text of a duration of zero or more that `parse_duration` reads back: the largest unit that fits whole."""
+    seconds, rest = divmod(duration, timedelta(seconds=1))
+    if rest:
+        return f"{seconds}.{rest.microseconds:06d}".rstrip("0") + "s"
+    for unit in ("w", "d", "h", "m"):
+        if seconds and seconds % int(_UNITS_S[unit]) == 0:
+            return f"{seconds // int(_UNITS_S[unit])}{unit}"
+    return f"{seconds}s"

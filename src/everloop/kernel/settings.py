@@ -9,7 +9,7 @@ import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 FILE = "everloop.toml"
 PREFIX = "EVERLOOP_"
 HOME = ".everloop"
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
 class InvalidSettingError(InvalidInputError):
@@ -58,9 +59,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     verify_reads: bool = True
     cache_size_bytes: int = 10 << 30
     api_host: str = "127.0.0.1"
-    api_port: int = 8787
+    api_port: Port = 8787
     gateway_host: str = "127.0.0.1"
-    gateway_port: int = 8788
+    gateway_port: Port = 8788
     allowed_hosts: list[str] = []
     checkpoint_file: str = ""
     scheduler_every_s: float = 1.0
@@ -117,7 +118,7 @@ def _find_file(variables: Mapping[str, str]) -> Path | None:
 def _from_file(file: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(file.read_text())
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:  # no TOML, or no UTF-8
         raise InvalidSettingError(
             f"{file} cannot be read: {error}. Mend it or move it away.", subject=str(file)
         ) from error

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from types import UnionType
+from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
 
 import msgspec
 from starlette.applications import Starlette
@@ -69,7 +70,7 @@ def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[s
     ]
     for service in services:
         routes += [_route(service, operation) for operation in operations_of(type(service))]
-    handlers = {404: _not_found, EverloopError: _problem, Exception: _fault}
+    handlers = {404: _not_found, 405: _wrong_method, EverloopError: _problem, Exception: _fault}
     app = Starlette(routes=_specific_first(routes), exception_handlers=handlers)
     return Guard(app, token=token, hosts=hosts)
 
@@ -88,6 +89,9 @@ def _answer(content: bytes) -> Callable[[Request], Awaitable[Response]]:
 
 def _route(service: Service, operation: Operation) -> Route:
     async def endpoint(request: Request) -> Response:
+        # Before the arguments are read, so that who may not call learns nothing about them and sends nothing in vain.
+        with acting_as(request.scope["everloop.actor"]):
+            authorize(service.kernel.authorizer, operation.needs)
         arguments = await _arguments(request, operation)
         result = await run_in_threadpool(_run, service, operation, arguments, request)
         return Response(msgspec.json.encode(result), media_type="application/json")
@@ -102,8 +106,6 @@ def _run(service: Service, operation: Operation, arguments: dict[str, Any], requ
         stack.enter_context(acting_as(request.scope["everloop.actor"]))
         if key := request.headers.get("idempotency-key"):
             stack.enter_context(idempotent(key))
-        # Asked here too, so that who may not call learns nothing about the arguments.
-        authorize(service.kernel.authorizer, operation.needs)
         _require_all(operation, arguments)
         return getattr(service, operation.name)(**arguments)
 
@@ -113,17 +115,17 @@ async def _arguments(request: Request, operation: Operation) -> dict[str, Any]:
     for name, text in request.path_params.items():
         arguments[name] = _from_text(operation, name, text)
     if operation.takes_body:
-        arguments |= await _body(request)
+        given = await _body(request)
     else:
-        arguments |= _query(request, operation)
-    unknown = set(arguments) - set(operation.parameters)
-    if unknown:
+        given = _query(request, operation)
+    # A body may not contradict the path it was sent to.
+    if unknown := set(given) - (set(operation.parameters) - operation.path_names):
         name = min(unknown)
         known = ", ".join(operation.parameters) or "none"
         raise InvalidArgumentError(
-            f"{operation.name} has no parameter {name!r}. Its parameters: {known}.", path=f"$.{name}"
+            f"{operation.name} has no parameter {name!r} there. Its parameters: {known}.", path=f"$.{name}"
         )
-    return arguments
+    return arguments | given
 
 
 async def _body(request: Request) -> dict[str, Any]:
@@ -149,12 +151,24 @@ def _query(request: Request, operation: Operation) -> dict[str, Any]:
             found[name] = None
             continue
         texts = request.query_params.getlist(name)
-        kind = operation.hints[name]
-        if getattr(kind, "__origin__", None) in (list, tuple, set, frozenset):
-            found[name] = msgspec.convert(texts, kind, strict=False)
+        if _takes_many(operation.hints[name]):
+            found[name] = _from_texts(operation, name, texts)
         else:
             found[name] = _from_text(operation, name, texts[-1])
     return found
+
+
+def _takes_many(kind: object) -> bool:
+    """Return whether a parameter is a sequence, or one or None."""
+    several = (kind, *get_args(kind)) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return any(get_origin(one) in (list, tuple, set, frozenset) for one in several)
+
+
+def _from_texts(operation: Operation, name: str, texts: list[str]) -> object:
+    try:
+        return msgspec.convert(texts, operation.hints[name], strict=False)
+    except msgspec.ValidationError as error:
+        raise InvalidArgumentError(f"{operation.name}: {error} at $.{name}.", path=f"$.{name}") from error
 
 
 def _from_text(operation: Operation, name: str, text: str) -> object:
@@ -185,6 +199,20 @@ async def _problem(_: Request, error: Exception) -> Response:
 async def _not_found(request: Request, _: Exception) -> Response:
     error = NotFoundError(
         f"there is no route {request.url.path}. The routes are listed in {API}/openapi.json."
+    )
+    return await _problem(request, error)
+
+
+class WrongMethodError(InvalidInputError):
+    """A route does not answer to this HTTP method."""
+
+    code = "server.wrong-method"
+    status = 405
+
+
+async def _wrong_method(request: Request, _: Exception) -> Response:
+    error = WrongMethodError(
+        f"{request.url.path} does not answer to {request.method}. The routes are listed in {API}/openapi.json."
     )
     return await _problem(request, error)
 

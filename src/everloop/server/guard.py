@@ -58,8 +58,11 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a refusal, or pass the request on with its actor."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
@@ -77,7 +80,7 @@ class Guard:
                 subject=host,
             )
         origin = headers.get("origin", "")
-        if origin and _host_name(urlsplit(origin).netloc) not in self._hosts:
+        if origin and _origin_host(origin) not in self._hosts:
             raise ForeignOriginError(f"a page of {origin} may not call this server.", subject=origin)
         return self._authenticate(path, headers)
 
@@ -92,6 +95,13 @@ class Guard:
                 "this server asks for a token: send the header 'Authorization: Bearer TOKEN', or set EVERLOOP_TOKEN for the client."
             )
         return Actor(name="token:owner", roles=frozenset({"admin"}))
+
+
+def _origin_host(origin: str) -> str:
+    try:
+        return _host_name(urlsplit(origin).netloc)
+    except ValueError:  # an address that is none, such as http://[
+        return ""
 
 
 def _host_name(netloc: str) -> str:

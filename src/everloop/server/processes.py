@@ -46,8 +46,8 @@ class RoleEndedError(UnavailableError):
     code = "server.role-ended"
 
 
-class StopRequested(Exception):  # noqa: N818 - not an error: the way a signal leaves a loop
-    """A signal asked the process to stop."""
+class StopRequested(KeyboardInterrupt):
+    """A signal asked the process to stop. As with Ctrl-C, no `except Exception` on the way holds it up."""
 
 
 def check_port(host: str, port: int, setting: str) -> None:
@@ -126,16 +126,15 @@ class Supervisor:
             raise
 
     def wait(self) -> None:
-        """Return never, but by an exception.
+        """Return never, but by an exception; to be called inside `stop_by_signal`.
 
         Raises:
             StopRequested: by SIGTERM or SIGINT.
             RoleEndedError: a role ended by itself.
         """
-        with _signals():
-            while True:
-                self._check_children()
-                time.sleep(0.2)
+        while True:
+            self._check_children()
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """Stop every child; end what does not stop in ten seconds."""
@@ -194,15 +193,17 @@ class Supervisor:
                 )
 
 
-class _signals:  # noqa: N801 - a context manager used like a function
+class stop_by_signal:  # noqa: N801 - a context manager used like a function
     """Turn SIGTERM and SIGINT into `StopRequested` inside the block."""
 
     def __enter__(self) -> None:
+        """Take the signals over."""
         self._before = {
             number: signal.signal(number, self._raise) for number in (signal.SIGTERM, signal.SIGINT)
         }
 
     def __exit__(self, *_: object) -> None:
+        """Give them back."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -219,7 +220,7 @@ def run_scheduler(settings: Settings) -> None:
 
     app = App(open_kernel(settings))
     try:
-        with _signals():
+        with stop_by_signal():
             while True:
                 _pass(app)
                 time.sleep(settings.scheduler_every_s)
@@ -235,7 +236,10 @@ def _pass(app: App) -> None:
         app.pipelines.work(once=True)
     except EverloopError as error:
         # One bad policy or schedule must not stop the others; it is tried again in the next pass.
-        _log.warning("a pass of the scheduler failed", extra={"error": str(error), "code": error.code})
+        _log.warning("a pass of the scheduler failed: %s", error, extra={"code": error.code})
+    except Exception:  # noqa: BLE001 - logged below
+        # The edge of the process: a fault in one pass must not take the API and the gateway down with it.
+        _log.exception("a pass of the scheduler failed")
 
 
 def run_api(settings: Settings) -> None:
@@ -261,7 +265,9 @@ def run_api(settings: Settings) -> None:
                 timeout_graceful_shutdown=5,
             )
         )
-        server.run()
+        # uvicorn raises the signal again when it has stopped.
+        with stop_by_signal(), suppress(StopRequested):
+            server.run()
     finally:
         app.close()
 

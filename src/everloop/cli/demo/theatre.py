@@ -22,7 +22,7 @@ from everloop.cli.demo.replay import MODEL, START, Replay
 from everloop.cli.demo.story import Narrator
 from everloop.core.errors import ConflictError, InvalidInputError
 from everloop.kernel.shared_clock import SharedClock
-from everloop.server.processes import StopRequested, Supervisor
+from everloop.server.processes import StopRequested, Supervisor, stop_by_signal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,6 +67,7 @@ def perform(home: Path, *, speed: float, until: str, sabotage: bool, leave: bool
     clock = _prepare(home)
     began = time.monotonic()
     with (
+        stop_by_signal(),
         connect(home=home / ".everloop") as app,
         _running(app.kernel.settings, console, sabotage=sabotage),
     ):

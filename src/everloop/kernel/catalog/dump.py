@@ -90,16 +90,30 @@ def load_tables(connection: sa.Connection, source: Path, *, leave_out: Collectio
             "which then upgrades in place."
         )
     tables = {table.name: table for table in _tables(connection)}
-    for table in tables.values():
-        if connection.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first():
-            raise NotEmptyError(
-                f"the catalog holds rows in {table.name}. Restore into an empty home (--home NEW_FOLDER)."
-            )
+    refuse_filled(connection, except_for=leave_out)
     with zipfile.ZipFile(source) as archive:
         for name in [table for table in tables if table in header.rows and table not in leave_out]:
             _load_table(connection, tables[name], archive)
     _advance_sequences(connection, tables)
     return header
+
+
+def refuse_filled(connection: sa.Connection, *, except_for: Collection[str] = ()) -> None:
+    """Refuse a database that holds rows.
+
+    Args:
+        connection: to the database.
+        except_for: tables that may.
+
+    Raises:
+        NotEmptyError: with the first table that does.
+    """
+    for table in _tables(connection):
+        filled = sa.select(sa.literal(1)).select_from(table).limit(1)
+        if table.name not in except_for and connection.execute(filled).first():
+            raise NotEmptyError(
+                f"the catalog holds rows in {table.name}. Restore into an empty home (--home NEW_FOLDER)."
+            )
 
 
 def _tables(connection: sa.Connection) -> list[sa.Table]:

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from everloop.core.actors import current_actor
 from everloop.core.digests import digest_value
-from everloop.core.errors import ConflictError, EverloopError, InvalidInputError, PermissionDeniedError
-from everloop.kernel.operations.call import Call, current_call
+from everloop.core.errors import EverloopError, InvalidInputError, PermissionDeniedError
+from everloop.kernel.operations.call import Call, KeyReusedError, current_call
 from everloop.kernel.operations.tables import idempotency
 
 if TYPE_CHECKING:
@@ -38,12 +38,6 @@ class InvalidArgumentError(InvalidInputError):
     """An argument of an operation has the wrong type or is missing."""
 
     code = "operations.invalid-argument"
-
-
-class KeyReusedError(ConflictError):
-    """An idempotency key came back with other arguments, or its first call has not answered."""
-
-    code = "operations.key-reused"
 
 
 class UntoldChangeError(EverloopError):
@@ -74,10 +68,11 @@ def run_call(service: HasKernel, operation: Operation, arguments: dict[str, Any]
     kernel = service.kernel
     authorize(kernel.authorizer, operation.needs)
     values = validate(operation, arguments)
-    key = _key.get() if operation.is_write else ""
-    request = digest_value([operation.path, arguments]) if key else ""
-    if key and (known := _recall(kernel, operation, key, request)) is not None:
-        return known
+    # The key belongs to the call from outside; verbs that it calls in turn are parts of it.
+    key = _key.get() if operation.is_write and current_call.get() is None else ""
+    request = digest_value([operation.method, operation.path, arguments]) if key else ""
+    if key and (answer := _recall(kernel, key, request)) is not None:
+        return msgspec.json.decode(answer, type=operation.hints["return"])
     call = Call(operation.name, operation.emits, key, request)
     token = current_call.set(call)
     try:
@@ -127,7 +122,8 @@ def _convert(operation: Operation, name: str, value: object) -> object:
         raise InvalidArgumentError(f"{operation.name}: {reason} at {where}.", path=where) from error
 
 
-def _recall(kernel: Kernel, operation: Operation, key: str, request: str) -> Any:  # noqa: ANN401
+def _recall(kernel: Kernel, key: str, request: str) -> str | None:
+    """Return the JSON text of the first call's answer; None when there was none."""
     query = sa.select(idempotency).where(
         idempotency.c.key == key, idempotency.c.actor == current_actor().name
     )
@@ -145,7 +141,7 @@ def _recall(kernel: Kernel, operation: Operation, key: str, request: str) -> Any
             f"the request with the idempotency key {key} was applied, but its answer was lost. Read the object to see its state.",
             subject=key,
         )
-    return msgspec.json.decode(row.response, type=operation.hints["return"])
+    return str(row.response)
 
 
 def _keep_answer(kernel: Kernel, key: str, result: object) -> None:

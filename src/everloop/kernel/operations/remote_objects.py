@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from everloop.core.digests import Digest, digest_bytes, digest_file
-from everloop.core.errors import NotFoundError
+from everloop.core.errors import NotFoundError, PermissionDeniedError
 from everloop.core.ids import new_id
 from everloop.kernel.objects.protocol import Content, DigestMismatchError
 from everloop.kernel.operations.transport import API
@@ -86,7 +86,7 @@ class RemoteObjects:
 
     def delete(self, digest: Digest) -> None:
         """Refuse: objects are collected on the server, never by a client."""
-        raise PermissionError(
+        raise PermissionDeniedError(
             f"a client cannot delete {digest}; the server collects what nothing refers to (`everloop gc`)"
         )
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from everloop.kernel.operations.statement import Operation
 
 API = "/api/v1"
-_RETRIES = urllib3.Retry(total=4, backoff_factor=0.2, allowed_methods=None, status_forcelist=(502, 503, 504))
+_RETRIES = urllib3.Retry(
+    total=4, backoff_factor=0.2, allowed_methods=None, status_forcelist=(502, 503, 504), raise_on_status=False
+)
 
 
 class Transport:
