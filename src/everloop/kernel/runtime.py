@@ -73,7 +73,8 @@ class RemoteKernel(Kernel):
         self.settings = settings
         self.clock = SystemClock()
         self.transport = transport
-        self.objects = RemoteObjects(transport)
+        self._fetched = RemoteObjects(transport)
+        self.objects = self._fetched
         self.caller = self._call
 
     @property
@@ -86,4 +87,6 @@ class RemoteKernel(Kernel):
         return self.transport.call(operation, arguments)
 
     def close(self) -> None:
-        """Do nothing; connections close with the process."""
+        """Close the connections and remove the fetched copies of objects."""
+        self._fetched.close()
+        self.transport.close()

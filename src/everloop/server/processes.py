@@ -13,8 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from everloop.core.errors import ConflictError, EverloopError, UnavailableError
@@ -118,7 +119,8 @@ class Supervisor:
             check_port(host, port, setting)
         try:
             for role in self._roles:
-                self._children[role] = self._spawn(role)
+                with _held_signals():  # a child that is started is known, or a signal would leave it behind
+                    self._children[role] = self._spawn(role)
             for host, port, _ in self._addresses():
                 self._await(host, port)
         except BaseException:
@@ -137,7 +139,11 @@ class Supervisor:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Stop every child; end what does not stop in ten seconds."""
+        """Stop every child; end what does not stop in ten seconds. A second signal waits until that is done."""
+        with _held_signals():
+            self._stop()
+
+    def _stop(self) -> None:
         for child in self._children.values():
             with suppress(ProcessLookupError):
                 child.terminate()
@@ -211,6 +217,26 @@ class stop_by_signal:  # noqa: N801 - a context manager used like a function
     def _raise(number: int, frame: FrameType | None) -> None:
         del frame
         raise StopRequested(signal.Signals(number).name)
+
+
+@contextmanager
+def _held_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGINT arrive only after the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came[:1]:
+            signal.raise_signal(number)
 
 
 def run_scheduler(settings: Settings) -> None:

@@ -90,6 +90,10 @@ class RemoteObjects:
             f"a client cannot delete {digest}; the server collects what nothing refers to (`everloop gc`)"
         )
 
+    def close(self) -> None:
+        """Remove the fetched copies."""
+        self._folder.cleanup()
+
     def _send(self, digest: Digest, content: bytes | Path) -> Digest:
         if self.exists(digest):
             return digest

@@ -58,6 +58,10 @@ class Transport:
             answer = self.request(operation.method, API + path, fields=_query(plain), headers=headers)
         return msgspec.json.decode(answer.data or b"null", type=operation.hints["return"])
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._pool.clear()
+
     def request(self, method: str, path: str, **options: Any) -> urllib3.BaseHTTPResponse:  # noqa: ANN401 - urllib3's own
         """Send one request; raise our error for an answer of 400 and above."""
         headers = {**self._pool.headers, **options.pop("headers", {})}
