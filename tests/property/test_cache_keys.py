@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.core.digests import digest_value
-from everloop.pipelines.artifacts import JsonCodec
 from everloop.pipelines.closure import CodeClosure
+from everloop.pipelines.codecs.plain import JsonCodec
 from everloop.pipelines.rules import compare_keys, make_key
 
 PARTS = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=5)

@@ -22,7 +22,7 @@ from everloop.pipelines.leases import this_owner
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.executors.protocol import Binding, Task
     from everloop.pipelines.records import Artifact
 

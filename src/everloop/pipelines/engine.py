@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from everloop.kernel.operations import Kernel
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.executors.protocol import Executor, Outcome
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease

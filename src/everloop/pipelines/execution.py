@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from everloop.core.digests import Digest
     from everloop.kernel.operations import Kernel
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease
     from everloop.pipelines.records import PipelineRun, StepStatus

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from everloop.core.digests import Digest
+from everloop.core.errors import NotFoundError
 from everloop.pipelines.records import (
     Attempt,
     CacheKey,
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
     from everloop.pipelines.records import Artifact, Graph, RunOptions
 
 _Row = sa.Row[tuple[object, ...]]
+
+
+class PipelineNotFoundError(NotFoundError):
+    """No pipeline of this name is registered."""
+
+    code = "pipelines.not-found"
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
@@ -182,6 +189,21 @@ def read_ticks(connection: sa.Connection, schedule_id: str, limit: int) -> list[
     query = sa.select(schedule_tick).where(schedule_tick.c.schedule_id == schedule_id)
     rows = connection.execute(query.order_by(schedule_tick.c.nominal.desc()).limit(limit))
     return [Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at) for row in rows]
+
+
+def require_pipeline(connection: sa.Connection, name: str) -> tuple[PipelineVersion, str]:
+    """Return a registered pipeline and the folder its code came from.
+
+    Raises:
+        PipelineNotFoundError: there is none of this name.
+    """
+    found = read_pipeline(connection, name)
+    if found is None:
+        raise PipelineNotFoundError(
+            f"no pipeline {name} is registered. Register it with `everloop pipeline register FILE:{name}`.",
+            subject=f"pipeline:{name}",
+        )
+    return found
 
 
 def list_pipelines(connection: sa.Connection, *, limit: int, after: str) -> list[PipelineVersion]:

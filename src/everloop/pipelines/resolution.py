@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from everloop.data.table import Table
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.records import Artifact
     from everloop.pipelines.steps import AnyPipeline
     from everloop.tracking.records import Plain

@@ -5,6 +5,7 @@ Tests: tests/unit/pipelines/test_rules.py, tests/property/test_cache_keys.py.
 
 from __future__ import annotations
 
+from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,13 +15,13 @@ from cronsim import CronSim, CronSimError
 
 from everloop.core.digests import digest_value
 from everloop.core.errors import InvalidInputError
-from everloop.pipelines.records import CacheKey, CatchUp
+from everloop.pipelines.records import CacheKey, CatchUp, Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from everloop.pipelines.closure import CodeClosure
-    from everloop.pipelines.records import StepStatus
+    from everloop.pipelines.records import StepRun, StepStatus
 
 _LONGEST_PAUSE_S = 60.0
 # More missed ticks than this are not made up, whatever the policy: a schedule of every minute that slept for a month.
@@ -82,6 +83,31 @@ def say_difference(node: str, difference: KeyDifference | None) -> str:
     return f"{node} ran because {', '.join(parts)}."
 
 
+def explain(step: StepRun, nearest: tuple[CacheKey, str] | None) -> Explanation:
+    """Return why a step ran or was taken from the cache.
+
+    Args:
+        step: as it ended.
+        nearest: key and run of the nearest earlier step to compare with.
+    """
+    difference = compare_keys(step.key, nearest[0]) if step.key is not None and nearest is not None else None
+    sentence = (
+        f"{step.node} was taken from the cache: {step.reason}."
+        if step.status == "cached"
+        else say_difference(step.node, difference)
+    )
+    return Explanation(
+        node=step.node,
+        status=step.status,
+        compared_with=nearest[1] if nearest else "",
+        changed=difference.changed if difference else [],
+        added=difference.added if difference else [],
+        removed=difference.removed if difference else [],
+        opaque=step.key.opaque if step.key else [],
+        sentence=sentence,
+    )
+
+
 def pause_s(failures: int, first_s: float) -> float:
     """Return how long to wait after that many failed attempts: doubling, at most a minute."""
     return min(first_s * 2.0 ** max(failures - 1, 0), _LONGEST_PAUSE_S)
@@ -116,13 +142,14 @@ def due_ticks(*, cron: str, timezone: str, seen_until: datetime, now: datetime, 
     `latest` owes one run for any number of missed ticks, `all` owes each of them, `none` owes a tick only within
     the minute after it.
     """
-    ticks: list[datetime] = []
+    kept: deque[datetime] = deque(maxlen=_MOST_TICKS)
     moments = CronSim(cron, seen_until.astimezone(ZoneInfo(timezone)))
     for moment in moments:
         tick = moment.astimezone(UTC)
         if tick > now:
             break
-        ticks = [*ticks[-_MOST_TICKS + 1 :], tick]
+        kept.append(tick)
+    ticks = list(kept)
     if catch_up == "all":
         return ticks
     if catch_up == "none":

@@ -41,8 +41,6 @@ def _tick_cron(kernel: Kernel, plan: Schedule, now: datetime) -> list[str]:
     moments = due_ticks(
         cron=plan.cron, timezone=plan.timezone, seen_until=plan.seen_until, now=now, catch_up=plan.catch_up
     )
-    if not moments and now <= plan.seen_until:
-        return []
     started: list[str] = []
     for moment in moments:
         with kernel.catalog.transaction() as connection:

@@ -1,4 +1,7 @@
-"""The verbs of pipelines. Tests: tests/unit/pipelines/test_service.py, tests/chaos."""
+"""The verbs of pipelines and their runs; those of schedules are in scheduling.py.
+
+Tests: tests/unit/pipelines/test_service.py, tests/chaos.
+"""
 
 from __future__ import annotations
 
@@ -9,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from everloop.core.digests import Digest, parse_digest
 from everloop.core.errors import EverloopError, NotFoundError
 from everloop.core.ids import new_id
-from everloop.kernel.operations import Service, operation
-from everloop.pipelines import artifacts, bundles, leases, queries, rules, schedules
+from everloop.kernel.operations import operation
+from everloop.pipelines import artifacts, bundles, leases, queries, rules
 from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
 from everloop.pipelines.graph import Traced, trace
@@ -18,26 +21,22 @@ from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.records import (
     ENDED,
     Attempt,
-    CatchUp,
     Explanation,
     Graph,
     PipelineRun,
     PipelineVersion,
     RunOptions,
-    Schedule,
     StepRun,
-    Tick,
 )
 from everloop.pipelines.resolution import resolve
+from everloop.pipelines.scheduling import Schedules
 from everloop.pipelines.store import open_store
 from everloop.pipelines.tables import pipeline as pipelines_table
 from everloop.pipelines.tables import pipeline_run
-from everloop.pipelines.tables import schedule as schedules_table
 from everloop.tracking.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-    from datetime import datetime
 
     from everloop.kernel.operations import Kernel
     from everloop.pipelines.records import StepStatus
@@ -54,25 +53,13 @@ class PipelineRunNotFoundError(NotFoundError):
     code = "pipelines.run-not-found"
 
 
-class PipelineNotFoundError(NotFoundError):
-    """No pipeline of this name is registered."""
-
-    code = "pipelines.not-found"
-
-
-class ScheduleNotFoundError(NotFoundError):
-    """No schedule has this id."""
-
-    code = "pipelines.schedule-not-found"
-
-
 class RunFailedError(EverloopError):
     """A run has no result, because it did not finish."""
 
     code = "pipelines.run-failed"
 
 
-class Pipelines(Service):
+class Pipelines(Schedules):
     """Pipelines, their runs, schedules and triggers."""
 
     stage = "pipelines"
@@ -253,10 +240,6 @@ class Pipelines(Service):
         values = [artifacts.load(item, self._store) for item in step.outputs]
         return values[0] if len(values) == 1 else tuple(values)
 
-    def tick(self, now: datetime | None = None) -> builtins.list[str]:
-        """Make one pass of the scheduler; return the ids of the runs it queued."""
-        return schedules.tick(self.kernel, now or self.kernel.clock.now())
-
     def work(self, *, once: bool = False, lease_s: float = leases.LEASE_S) -> int:
         """Claim and execute queued runs, and runs whose process went away.
 
@@ -322,13 +305,7 @@ class Pipelines(Service):
     def get_pipeline(self, name: str) -> PipelineVersion:
         """Return a registered pipeline."""
         with self.kernel.catalog.read() as connection:
-            found = queries.read_pipeline(connection, name)
-        if found is None:
-            raise PipelineNotFoundError(
-                f"no pipeline {name} is registered. Register it with `everloop pipeline register FILE:{name}`.",
-                subject=f"pipeline:{name}",
-            )
-        return found[0]
+            return queries.require_pipeline(connection, name)[0]
 
     @operation("GET /pipelines", needs="pipeline.read", cli="pipeline ls")
     def list(self, *, limit: int = 100, after: str = "") -> builtins.list[PipelineVersion]:
@@ -343,10 +320,7 @@ class Pipelines(Service):
         """Queue a run of a registered pipeline with its present code."""
         run_id, now = new_id(), self.kernel.clock.now()
         with self.kernel.catalog.transaction() as connection:
-            found = queries.read_pipeline(connection, name)
-            if found is None:
-                raise PipelineNotFoundError(f"no pipeline {name} is registered.", subject=f"pipeline:{name}")
-            version, origin = found
+            version, origin = queries.require_pipeline(connection, name)
             unknown = sorted(set(inputs or {}) - set(version.graph.inputs))
             if unknown:
                 raise InvalidPipelineInputError(
@@ -417,106 +391,7 @@ class Pipelines(Service):
         """Return for each step which parts of its cache key differ from the nearest earlier run."""
         found = self.get(run)
         with self.kernel.catalog.read() as connection:
-            return [_explain(step, queries.nearest_key(connection, step, found.pipeline)) for step in found.steps]
-
-    @operation("POST /schedules", needs="pipeline.schedule", emits="pipeline.scheduled", cli="pipeline schedule")
-    def add_schedule(
-        self,
-        pipeline: str,
-        *,
-        cron: str = "",
-        timezone: str = "UTC",
-        dataset: str = "",
-        dataset_input: str = "",
-        inputs: dict[str, Any] | None = None,
-        catch_up: CatchUp = "latest",
-        options: RunOptions | None = None,
-    ) -> Schedule:
-        """Start runs of a registered pipeline by time, or for each new version of a dataset.
-
-        Args:
-            pipeline: its name.
-            cron: five fields, `0 6 * * 1`; or
-            dataset: a dataset whose new versions start a run.
-            timezone: IANA name for the cron fields.
-            dataset_input: the pipeline's parameter that gets the new version; the dataset's name by default.
-            inputs: values for the other parameters.
-            catch_up: what missed ticks owe: `latest`, `all` or `none`.
-            options: how the runs are executed.
-
-        Raises:
-            InvalidScheduleError: neither or both of cron and dataset, or a cron expression or zone that is none.
-        """
-        version = self.get_pipeline(pipeline)
-        if bool(cron) == bool(dataset):
-            raise rules.InvalidScheduleError("a schedule has either a cron expression or a dataset to watch.")
-        if cron:
-            rules.check_schedule(cron, timezone)
-        parameter = (dataset_input or dataset) if dataset else ""
-        if parameter and parameter not in version.graph.inputs:
-            raise InvalidPipelineInputError(
-                f"the pipeline {pipeline} has no input {parameter}. Name the one that takes the version with dataset_input.",
-                subject=f"pipeline:{pipeline}",
-            )
-        now = self.kernel.clock.now()
-        made = Schedule(
-            id=new_id(),
-            pipeline=pipeline,
-            cron=cron,
-            timezone=timezone,
-            dataset=dataset,
-            dataset_input=parameter,
-            inputs=inputs or {},
-            catch_up=catch_up,
-            created_at=now,
-            seen_until=now,
-            position=self.kernel.events.last_position() if dataset else 0,
-            options=options or RunOptions(),
-        )
-        with self.kernel.catalog.transaction() as connection:
-            connection.execute(schedules_table.insert().values({name: getattr(made, name) for name in made.__struct_fields__}))
-            self.emit(connection, subject=f"schedule:{made.id}", payload={"pipeline": pipeline, "cron": cron, "dataset": dataset})
-        return made
-
-    @operation("GET /schedules", needs="pipeline.read", cli="pipeline schedules")
-    def schedules(self) -> builtins.list[Schedule]:
-        """Return every schedule and trigger."""
-        with self.kernel.catalog.read() as connection:
-            return queries.read_schedules(connection)
-
-    @operation("POST /schedules/{schedule}/pause", needs="pipeline.schedule", emits="pipeline.schedule_paused", cli="pipeline pause")
-    def pause_schedule(self, schedule: str) -> Schedule:
-        """Stop a schedule from starting runs; ticks meanwhile are not made up."""
-        return self._set_paused(schedule, is_paused=True)
-
-    @operation(
-        "POST /schedules/{schedule}/start", needs="pipeline.schedule", emits="pipeline.schedule_started", cli="pipeline start"
-    )
-    def start_schedule(self, schedule: str) -> Schedule:
-        """Let a paused schedule start runs again, from now on."""
-        return self._set_paused(schedule, is_paused=False)
-
-    @operation("GET /schedules/{schedule}/ticks", needs="pipeline.read", cli="pipeline ticks")
-    def ticks(self, schedule: str, *, limit: int = 100) -> builtins.list[Tick]:
-        """Return the latest ticks of a schedule with the runs they started."""
-        with self.kernel.catalog.read() as connection:
-            return queries.read_ticks(connection, schedule, limit)
-
-    def _set_paused(self, schedule: str, *, is_paused: bool) -> Schedule:
-        position = self.kernel.events.last_position()
-        with self.kernel.catalog.transaction() as connection:
-            found = queries.read_schedules(connection, schedule_id=schedule)
-            if not found:
-                raise ScheduleNotFoundError(f"there is no schedule {schedule}.", subject=f"schedule:{schedule}")
-            if found[0].is_paused == is_paused:
-                self.unchanged()
-                return found[0]
-            change: dict[str, object] = {"is_paused": is_paused}
-            if not is_paused:
-                change |= {"seen_until": self.kernel.clock.now(), "position": position}
-            connection.execute(schedules_table.update().where(schedules_table.c.id == schedule).values(change))
-            self.emit(connection, subject=f"schedule:{schedule}", payload={"is_paused": is_paused})
-            return queries.read_schedules(connection, schedule_id=schedule)[0]
+            return [rules.explain(step, queries.nearest_key(connection, step, found.pipeline)) for step in found.steps]
 
 
 def _check_refresh(traced: Traced, options: RunOptions) -> None:
@@ -525,22 +400,3 @@ def _check_refresh(traced: Traced, options: RunOptions) -> None:
         raise InvalidPipelineInputError(
             f"the pipeline {traced.graph.name} has no step {', '.join(unknown)}. Its steps are: {', '.join(traced.steps)}."
         )
-
-
-def _explain(step: StepRun, nearest: tuple[Any, str] | None) -> Explanation:
-    difference = rules.compare_keys(step.key, nearest[0]) if step.key is not None and nearest is not None else None
-    sentence = (
-        f"{step.node} was taken from the cache: {step.reason}."
-        if step.status == "cached"
-        else rules.say_difference(step.node, difference)
-    )
-    return Explanation(
-        node=step.node,
-        status=step.status,
-        compared_with=nearest[1] if nearest else "",
-        changed=difference.changed if difference else [],
-        added=difference.added if difference else [],
-        removed=difference.removed if difference else [],
-        opaque=step.key.opaque if step.key else [],
-        sentence=sentence,
-    )

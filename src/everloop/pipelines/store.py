@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from everloop.pipelines.artifacts import Store
+from everloop.pipelines.codecs.protocol import Store
 
 if TYPE_CHECKING:
     from everloop.kernel.operations import Kernel

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from everloop.core.digests import Digest
     from everloop.kernel.operations import Kernel
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.steps import AnyStep
 
 

@@ -19,7 +19,7 @@ from everloop.pipelines.executors.process import WorkerSetup, receive, send
 from everloop.pipelines.executors.protocol import Outcome, Task
 
 if TYPE_CHECKING:
-    from everloop.pipelines.artifacts import Store
+    from everloop.pipelines.codecs.protocol import Store
     from everloop.tracking import Tracking
 
 

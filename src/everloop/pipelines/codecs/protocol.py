@@ -1,0 +1,68 @@
+"""What a codec is, and where it puts bytes. Tests: tests/unit/pipelines/test_artifacts.py."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Protocol
+
+from everloop.core.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from everloop.core.digests import Digest
+    from everloop.kernel.objects import Objects
+    from everloop.pipelines.records import Artifact
+
+# A plain value up to this size stays in the catalog's row, so that a small step costs no file.
+INLINE_BYTES = 4096
+
+
+class UnstorableValueError(InvalidInputError):
+    """A step returned something that no codec can write."""
+
+    code = "pipelines.unstorable-value"
+
+
+class Store:
+    """Where codecs put bytes: the object store, and a folder for artifacts that are folders."""
+
+    def __init__(self, objects: Objects, folder: Path) -> None:
+        self.objects = objects
+        self.folder = folder
+
+    def put(self, content: bytes | Path) -> Digest:
+        """Store bytes or a file. Not synced on its own: the run resumes from the last commit after a power cut."""
+        return self.objects.put(content, durable=False)
+
+
+class Codec(Protocol):
+    """Writes and reads values of one kind. Stateless; threads share it. What `dump` returns has the same digest for equal contents."""
+
+    name: str
+
+    def takes(self, value: object) -> bool:
+        """Say whether this codec writes `value`; must not import anything heavy."""
+        ...
+
+    def dump(self, value: Any, store: Store) -> Artifact:  # noqa: ANN401 - what `takes` accepted
+        """Store the value."""
+        ...
+
+    def load(self, artifact: Artifact, store: Store) -> object:
+        """Return the value."""
+        ...
+
+
+def type_name(kind: type) -> str:
+    """Return `module:name` of a class."""
+    return f"{kind.__module__}:{kind.__qualname__}"
+
+
+def find_type(name: str) -> type:
+    """Return the class of a `type_name`."""
+    module, _, path = name.partition(":")
+    found: Any = importlib.import_module(module)
+    for part in path.split("."):
+        found = getattr(found, part)
+    return found  # type: ignore[no-any-return] # a class by construction

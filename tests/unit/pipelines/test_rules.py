@@ -1,0 +1,87 @@
+"""Decisions of pipelines on their own: keys, sentences, pauses, readiness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from everloop.core.digests import digest_value
+from everloop.pipelines.closure import CodeClosure
+from everloop.pipelines.rules import (
+    InvalidScheduleError,
+    check_schedule,
+    compare_keys,
+    make_key,
+    pause_s,
+    readiness,
+    say_difference,
+)
+
+if TYPE_CHECKING:
+    from everloop.pipelines.records import StepStatus
+
+CODE = CodeClosure(digest=digest_value("code"), parts={"function flow.fit": "b3:1", "package numpy": "numpy==2"}, opaque=[], modules=[])
+
+
+def test_a_key_depends_on_code_inputs_and_variables_and_not_on_their_order() -> None:
+    key = make_key(CODE, {"x": "b3:x", "y": "b3:y"}, {"HOME": "/"})
+
+    assert make_key(CODE, {"y": "b3:y", "x": "b3:x"}, {"HOME": "/"}).digest == key.digest
+    assert make_key(CODE, {"x": "b3:y", "y": "b3:x"}, {"HOME": "/"}).digest != key.digest
+    assert make_key(CODE, {"x": "b3:x", "y": "b3:y"}, {"HOME": "/root"}).digest != key.digest
+
+
+def test_a_variables_value_is_not_readable_in_the_key() -> None:
+    key = make_key(CODE, {}, {"TOKEN": "secret"})
+
+    assert "secret" not in str(key.parts)
+
+
+def test_a_difference_is_said_part_by_part() -> None:
+    before = make_key(CODE, {"x": "b3:1", "old": "b3:1"}, {})
+    now = make_key(CODE, {"x": "b3:2", "new": "b3:1"}, {})
+
+    sentence = say_difference("fit", compare_keys(now, before))
+
+    assert sentence == "fit ran because input x changed, input new is new, input old is gone."
+
+
+def test_without_a_difference_or_an_earlier_run_the_sentence_says_that() -> None:
+    key = make_key(CODE, {}, {})
+
+    assert say_difference("fit", compare_keys(key, key)) == "fit has the key of the run before."
+    assert say_difference("fit", None) == "fit has no earlier run to compare with."
+
+
+def test_pauses_double_up_to_a_minute() -> None:
+    assert [pause_s(failures, 1.0) for failures in (1, 2, 3, 4, 20)] == [1.0, 2.0, 4.0, 8.0, 60.0]
+
+
+@pytest.mark.parametrize(
+    ("upstream", "expected"),
+    [
+        ([], "ready"),
+        (["done", "cached"], "ready"),
+        (["done", "running"], "wait"),
+        (["running", "failed"], "upstream_failed"),
+        (["cancelled"], "upstream_failed"),
+    ],
+)
+def test_a_step_starts_when_all_it_needs_is_there(upstream: list[StepStatus], expected: str) -> None:
+    assert readiness(upstream) == expected
+
+
+@pytest.mark.parametrize(
+    ("cron", "zone", "message"),
+    [
+        ("* * *", "UTC", "is no cron expression"),
+        ("61 * * * *", "UTC", "is no cron expression"),
+        ("0 0 31 2 *", "UTC", "is no cron expression"),
+        ("0 6 * * *", "Europe/Nowhere", "is no time zone"),
+        ("0 6 * * *", "../etc", "is no time zone"),
+    ],
+)
+def test_a_schedule_that_never_fires_is_refused(cron: str, zone: str, message: str) -> None:
+    with pytest.raises(InvalidScheduleError, match=message):
+        check_schedule(cron, zone)
