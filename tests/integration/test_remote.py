@@ -12,7 +12,8 @@ import urllib3
 
 import everloop as el
 from everloop.core.errors import NotFoundError, PermissionDeniedError, UnauthenticatedError, UnavailableError
-from everloop.kernel.operations.calls import InvalidArgumentError, KeyReusedError
+from everloop.kernel.operations.call import KeyReusedError
+from everloop.kernel.operations.calls import InvalidArgumentError
 from everloop.registry.service import Registry
 from everloop.testing.objects import ObjectStoreContract
 

@@ -227,14 +227,14 @@ def _held_signals() -> Iterator[None]:
         return
     came: list[int] = []
     before = {
-        number: signal.signal(number, lambda number, _: came.append(number))
-        for number in (signal.SIGTERM, signal.SIGINT)
+        held: signal.signal(held, lambda number, _: came.append(number))
+        for held in (signal.SIGTERM, signal.SIGINT)
     }
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for held, handler in before.items():
+            signal.signal(held, handler)
         for number in came[:1]:
             signal.raise_signal(number)
 

@@ -63,12 +63,20 @@ class Catalog:
     def _open(self, backups: Path | None) -> None:
         if self.dialect == "sqlite":
             self._readers, writer = _open_sqlite(self._url)
-            migrate.bring_up_to_date(writer, self.place, backups)
+            self._migrate(writer, backups)
             self._writer: GroupCommit | None = GroupCommit(writer, self._committed)
         else:
             self._readers = _open_postgresql(self._url)
-            migrate.bring_up_to_date(self._readers, self.place, backups)
+            self._migrate(self._readers, backups)
             self._writer = None
+
+    def _migrate(self, engine: sa.Engine, backups: Path | None) -> None:
+        try:
+            migrate.bring_up_to_date(engine, self.place, backups)
+        except BaseException:
+            engine.dispose()
+            self._readers.dispose()
+            raise
 
     @contextmanager
     def transaction(self, *, durable: bool = False) -> Iterator[sa.Connection]:

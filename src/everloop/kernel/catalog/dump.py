@@ -14,7 +14,7 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.core.errors import EverloopError
-from everloop.kernel.catalog.migrate import HEAD, VERSION_TABLE
+from everloop.kernel.catalog.revision import HEAD, VERSION_TABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
