@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import Literal
 
 import sqlalchemy as sa
 from alembic.autogenerate import produce_migrations, render_python_code
@@ -35,7 +36,7 @@ def upgrade() -> None:
 '''
 
 
-def render_type(kind: str, value: object, _context: object) -> str | bool:
+def render_type(kind: str, value: object, _context: object) -> str | Literal[False]:
     """Write our column types as the database types beneath them."""
     if kind == "type" and isinstance(value, TimeType):
         return "sa.BigInteger()"

@@ -104,7 +104,7 @@ def _home(settings: Settings) -> Iterator[Finding]:
 def _catalog(kernel: Kernel) -> Iterator[Finding]:
     from datetime import UTC, datetime
 
-    from everloop.kernel.catalog.migrate import HEAD
+    from everloop.kernel.catalog.revision import HEAD
     from everloop.kernel.shared_clock import SharedClock
 
     yield Finding("catalog", "ok", f"{kernel.catalog.dialect}, schema {HEAD}", "")

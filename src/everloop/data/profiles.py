@@ -10,8 +10,8 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from everloop.core.clock import from_microseconds
+from everloop.data.engine import connect, quote
 from everloop.data.records import Column, ColumnKind, ColumnProfile, Profile, TopValue
-from everloop.data.sql import connect, quote
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,8 +13,8 @@ import duckdb
 from everloop.core.errors import InvalidInputError
 from everloop.data import rules
 from everloop.data.checks import InvalidCheckError
+from everloop.data.engine import connect, literal, quote
 from everloop.data.records import Check, CheckResult, Suite, SuiteResult
-from everloop.data.sql import connect, literal, quote
 from everloop.data.table import Table
 
 if TYPE_CHECKING:

@@ -158,9 +158,9 @@ class Table:
 
     def sql(self, query: str) -> Table:
         """Return the result of a query in DuckDB's SQL; the table is named `this`."""
-        from everloop.data.sql import sql
+        from everloop.data.engine import run_query
 
-        return sql(query, this=self)
+        return Table(arrow=run_query(query, this=self))
 
     def head(self, rows: int = 10) -> Table:
         """Return the first rows."""

@@ -14,7 +14,7 @@ from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
 from everloop.loop import rules, store
 from everloop.loop.records import ActivePolicy, Cycle, Policy, Transition, TriggerFacts
-from everloop.loop.stages import Step, run_state
+from everloop.loop.stages import Step, Trained, run_state
 from everloop.loop.story import headline, tell
 from everloop.monitoring.records import Monitor
 
@@ -36,14 +36,6 @@ if TYPE_CHECKING:
 
 SYSTEM = Actor(name="system:loop", roles=frozenset({"admin"}))
 _log = logging.getLogger(__name__)
-
-
-class Trained(msgspec.Struct, frozen=True, kw_only=True):
-    """How a training run ended."""
-
-    id: str
-    result: Any = None
-    error: str = ""
 
 
 class Loop(Service):

@@ -6,7 +6,7 @@ is judged again on the same rows, weights are set to what they are. Decisions ar
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -18,10 +18,39 @@ from everloop.loop.records import Cycle, CycleState, Policy, Transition
 from everloop.registry.model import Model
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from everloop.loop.service import Loop
+    from everloop.data.service import Data
+    from everloop.data.table import Table
+    from everloop.kernel.operations import Kernel
     from everloop.registry.records import GateReport
+    from everloop.registry.service import Registry
+    from everloop.serving.service import Serving
+
+
+class Trained(msgspec.Struct, frozen=True, kw_only=True):
+    """How a training run ended."""
+
+    id: str
+    result: Any = None
+    error: str = ""
+
+
+class Hands(Protocol):
+    """What a state may reach: the stages below, and the two acts that need several of them."""
+
+    kernel: Kernel
+    data: Data
+    registry: Registry
+    serving: Serving
+
+    def train(self, policy: Policy, tables: Mapping[str, Table]) -> Trained:
+        """Run the policy's pipeline."""
+        ...
+
+    def promote(self, model: str, version: int, *, reason: str) -> None:
+        """Make a version the champion."""
+        ...
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,7 +60,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     changes: dict[str, Any] = {}
 
 
-def run_state(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+def run_state(loop: Hands, cycle: Cycle, policy: Policy) -> Step | None:
     """Do the work of a cycle's present state; None when it has to wait.
 
     An error of ours ends the cycle as `failed` with its reason: a broken pipeline must not be retried for ever by a scheduler.
@@ -42,19 +71,19 @@ def run_state(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
         return _to(loop, "failed", f"{cycle.state.replace('_', ' ')}: {error}", code=error.code)
 
 
-def _triggered(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+def _triggered(loop: Hands, cycle: Cycle, policy: Policy) -> Step:
     data = {name: _pinned(loop, dataset) for name, dataset in policy.data.items()}
     cut = rules.training_cut(loop.kernel.clock.now(), policy.holdout, has_champion=bool(cycle.champion))
     reason = f"training reads {', '.join(data.values())} until {cut:%Y-%m-%d %H:%M}"
     return _to(loop, "checking_data", reason, changes={"data": data, "cut": cut}, data=data)
 
 
-def _pinned(loop: Loop, dataset: str) -> str:
+def _pinned(loop: Hands, dataset: str) -> str:
     version = loop.data.version(dataset)
     return f"{version.dataset}@v{version.version}"
 
 
-def _checking_data(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+def _checking_data(loop: Hands, cycle: Cycle, policy: Policy) -> Step:
     del policy
     found = {ref: loop.data.version(ref) for ref in cycle.data.values()}
     for ref, version in found.items():
@@ -69,7 +98,7 @@ def _checking_data(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
     return _to(loop, "training", f"{rows:,} rows, no check of severity fail broke", checks=told)
 
 
-def _training(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+def _training(loop: Hands, cycle: Cycle, policy: Policy) -> Step:
     tables = training_tables(loop.data, cycle.data, cycle.cut)
     trained_until = newest_time(loop.data, cycle.data, tables)
     run = loop.train(policy, tables)
@@ -107,7 +136,7 @@ def _training(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
     return _to(loop, "gating", reason, changes=changes, **evidence)
 
 
-def _first_version(loop: Loop, cycle: Cycle, changes: dict[str, Any], evidence: dict[str, Any]) -> Step:
+def _first_version(loop: Hands, cycle: Cycle, changes: dict[str, Any], evidence: dict[str, Any]) -> Step:
     version = changes["challenger"]
     loop.promote(cycle.model, version, reason="first version: there is no champion to hold it against")
     reason = (
@@ -116,7 +145,7 @@ def _first_version(loop: Loop, cycle: Cycle, changes: dict[str, Any], evidence: 
     return _to(loop, "promoted", reason, changes=changes, **evidence)
 
 
-def _gating(loop: Loop, cycle: Cycle, policy: Policy) -> Step:
+def _gating(loop: Hands, cycle: Cycle, policy: Policy) -> Step:
     challenger, champion = (f"{cycle.model}@v{version}" for version in (cycle.challenger, cycle.champion))
     rows = gate_rows(
         loop.serving, cycle, loop.kernel.clock.now(), loop.registry.get(champion).signature.output.target
@@ -154,7 +183,7 @@ def _refusal(report: GateReport) -> str:
     return "the gate refuses: " + "; ".join(f"{c.name} {c.result} ({c.reason})" for c in bad)
 
 
-def _awaiting_approval(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+def _awaiting_approval(loop: Hands, cycle: Cycle, policy: Policy) -> Step | None:
     report = next(
         r for r in loop.registry.gate_reports(cycle.model, cycle.challenger) if r.id == cycle.gate_report
     )
@@ -168,7 +197,7 @@ def _awaiting_approval(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
 
 
 def _start_canary(
-    loop: Loop,
+    loop: Hands,
     cycle: Cycle,
     policy: Policy,
     index: int,
@@ -184,7 +213,7 @@ def _start_canary(
     )
 
 
-def _canary(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
+def _canary(loop: Hands, cycle: Cycle, policy: Policy) -> Step | None:
     now = loop.kernel.clock.now()
     facts = canary_facts(loop.serving, cycle, now)
     verdict = rules.judge_canary(
@@ -205,7 +234,7 @@ def _canary(loop: Loop, cycle: Cycle, policy: Policy) -> Step | None:
 
 
 def _to(
-    loop: Loop, state: CycleState, reason: str, *, changes: dict[str, Any] | None = None, **evidence: object
+    loop: Hands, state: CycleState, reason: str, *, changes: dict[str, Any] | None = None, **evidence: object
 ) -> Step:
     moved = Transition(
         at=loop.kernel.clock.now(), state=state, reason=reason, evidence=msgspec.to_builtins(evidence)
@@ -213,7 +242,7 @@ def _to(
     return Step(transition=moved, changes=changes or {})
 
 
-_STATES: dict[str, Callable[[Loop, Cycle, Policy], Step | None]] = {
+_STATES: dict[str, Callable[[Hands, Cycle, Policy], Step | None]] = {
     "triggered": _triggered,
     "checking_data": _checking_data,
     "training": _training,

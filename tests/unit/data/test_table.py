@@ -10,7 +10,8 @@ import pytest
 
 from everloop.core.errors import EverloopError
 from everloop.data import table as module
-from everloop.data.sql import QueryError, sql
+from everloop.data.engine import QueryError
+from everloop.data.sql import sql
 from everloop.data.table import Table, UnboundTableError, use_objects
 
 if TYPE_CHECKING:

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from everloop.kernel.catalog.dump import dump_tables
 from everloop.kernel.catalog.errors import MigrationError, NewerSchemaError
+from everloop.kernel.catalog.revision import HEAD, VERSION_TABLE
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-VERSION_TABLE = "everloop_schema"
-# The newest script; a test compares it with the folder, so that opening a database need not import Alembic.
-HEAD = "0001"
 SCRIPTS = Path(__file__).parent / "migrations"
 # One lock for all processes that may start at once on one PostgreSQL database.
 _ADVISORY_LOCK = 0x45564C50
@@ -74,8 +73,6 @@ def _knows(revision: str) -> bool:
 def _back_up(connection: sa.Connection, backups: Path | None, found: str) -> Path | None:
     if backups is None:
         return None
-    from everloop.kernel.catalog.dump import dump_tables
-
     target = backups / f"before-{HEAD}-from-{found}.zip"
     backups.mkdir(parents=True, exist_ok=True)
     dump_tables(connection, target, revision=found)

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from everloop.kernel.catalog.migrate import VERSION_TABLE
+from everloop.kernel.catalog.revision import VERSION_TABLE
 from everloop.kernel.catalog.schema import metadata
 
 context.configure(

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everloop.core.ids import new_id
-from everloop.kernel.objects.files import DiskFullError, StoredFile
+from everloop.kernel.objects.files.protocol import DiskFullError, StoredFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

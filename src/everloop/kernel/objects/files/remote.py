@@ -13,7 +13,7 @@ from obstore.exceptions import BaseError
 from obstore.store import from_url
 
 from everloop.core.errors import InvalidInputError
-from everloop.kernel.objects.files import StoredFile, StoreUnavailableError
+from everloop.kernel.objects.files.protocol import StoredFile, StoreUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
