@@ -101,7 +101,7 @@ def test_a_pipeline_inside_a_pipeline_joins_its_graph() -> None:
         (lambda value: value > 3, "computes with it"),
     ],
 )
-def test_a_use_of_a_value_that_no_run_has_yet_is_refused(use: Callable[[Any], object], reason: str) -> None:
+def test_a_use_of_a_value_that_no_run_has_yet_is_refused(use: Callable[[Any], Any], reason: str) -> None:
     @pipeline
     def flow() -> Any:
         return total([use(one())])
