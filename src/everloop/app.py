@@ -6,6 +6,7 @@ tests/unit/test_app.py.
 
 from __future__ import annotations
 
+import sys
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -157,8 +158,11 @@ class App:
         self.kernel.events.seal()
 
     def close(self) -> None:
-        """Seal the events and close the connections."""
+        """Seal the events, close the connections, and end the idle worker processes of pipelines."""
         self.kernel.close()
+        executor = sys.modules.get("everloop.pipelines.executors.process")
+        if executor is not None:
+            executor.close_idle_workers()
 
     def __enter__(self) -> Self:
         """Return the app itself."""

@@ -67,8 +67,9 @@ def _rebuild(
 
 
 def error_from_problem(document: dict[str, Any]) -> EverloopError:
-    """Rebuild the error a server answered with; an unknown code becomes a plain `EverloopError`."""
-    cls = _CLASSES.get(str(document.get("code")), EverloopError)
+    """Rebuild the error a server answered with; of a class that is not loaded here it becomes the family of its status."""
+    family = _FAMILIES.get(document.get("status"), EverloopError)
+    cls = _CLASSES.get(str(document.get("code")), family)
     return cls(
         str(document.get("detail", "the server gave no reason")),
         subject=str(document.get("subject", "")),
@@ -124,3 +125,11 @@ class MissingExtraError(EverloopError):
 
     code = "everloop.missing-extra"
     status = 501
+
+
+_FAMILIES: dict[object, type[EverloopError]] = {
+    family.status: family
+    for family in (
+        NotFoundError, ConflictError, InvalidInputError, PermissionDeniedError, UnauthenticatedError, UnavailableError, MissingExtraError,
+    )
+}  # fmt: skip

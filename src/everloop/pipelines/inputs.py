@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from everloop.core.digests import NotCanonicalError, canonical_json
 from everloop.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -83,6 +84,23 @@ def check_names(given: Mapping[str, object], known: Mapping[str, bool], pipeline
             f"the pipeline {pipeline} {' and '.join(parts)}. Its inputs are: {', '.join(known) or 'none'}.",
             subject=f"pipeline:{pipeline}",
         )
+
+
+def check_plain(given: Mapping[str, object]) -> None:
+    """Refuse inputs that cannot wait in a queue: only JSON travels to the worker that will run them.
+
+    Raises:
+        InvalidPipelineInputError: with the way out.
+    """
+    for name, value in given.items():
+        try:
+            canonical_json(value)
+        except NotCanonicalError as error:
+            raise InvalidPipelineInputError(
+                f"the input {name} is a {type(value).__qualname__}, which cannot wait for a worker. Add rows as a dataset and pass"
+                ' its reference, `"flights@v3"`; of files pass a path that the worker sees.',
+                path=f"$.{name}",
+            ) from error
 
 
 def convert_value(name: str, value: object, hint: Any) -> object:  # noqa: ANN401 - any annotation a user may write

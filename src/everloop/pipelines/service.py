@@ -17,7 +17,7 @@ from everloop.pipelines import artifacts, bundles, leases, queries, rules
 from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
 from everloop.pipelines.graph import Traced, trace
-from everloop.pipelines.inputs import InvalidPipelineInputError
+from everloop.pipelines.inputs import InvalidPipelineInputError, check_plain
 from everloop.pipelines.records import (
     ENDED,
     Attempt,
@@ -154,8 +154,9 @@ class Pipelines(Schedules):
         return self.get(run_id)
 
     def _run_remote(self, pipeline: AnyPipeline | str, inputs: Mapping[str, object], options: RunOptions) -> PipelineRun:
-        name = pipeline if isinstance(pipeline, str) else self.register(pipeline).name
-        run = self.submit(name, inputs, options=options)
+        return self._wait(self.submit(pipeline, inputs, options=options))
+
+    def _wait(self, run: PipelineRun) -> PipelineRun:
         while run.status not in ENDED:
             time.sleep(_POLL_S)
             run = self.get(run.id)
@@ -170,7 +171,11 @@ class Pipelines(Schedules):
             pipeline: a decorated function, or the name of a registered pipeline.
             inputs: plain values and references as in `run`; they are resolved when the run starts.
             options: how it is executed.
+
+        Raises:
+            InvalidPipelineInputError: an input is no plain value, so that it cannot wait in a queue.
         """
+        check_plain(inputs or {})
         name = pipeline if isinstance(pipeline, str) else self.register(pipeline).name
         return self.create_run(name, inputs=dict(inputs or {}), options=options or RunOptions())
 
@@ -192,6 +197,8 @@ class Pipelines(Schedules):
     ) -> PipelineRun:
         """Go on with a run at its unfinished steps, with the code it was started with.
 
+        Connected to a server, the run is queued there again and waited for.
+
         Args:
             run_id: a run that failed, was cancelled, or whose process is gone.
             listener: called with (node, status, reason) at every change.
@@ -208,6 +215,8 @@ class Pipelines(Schedules):
                 f"run {run_id} cannot be resumed: its pipeline {run.entry} cannot be imported by another process. Run it again.",
                 subject=f"run:{run_id}",
             )
+        if self.kernel.is_remote:
+            return self._wait(self.requeue(run_id))
         lease = leases.claim(
             self.kernel.catalog, run_id, owner=leases.this_owner(), also=("failed", "cancelled"), now=self.kernel.clock.now()
         )
@@ -384,6 +393,24 @@ class Pipelines(Schedules):
             connection.execute(pipeline_run.update().where(pipeline_run.c.id == run).values(values))
             self.emit(connection, subject=f"run:{run}", payload={"pipeline": before.pipeline})
             end_tracked(self.tracking, connection, run, "killed", "cancelled")
+        return self.get(run)
+
+    @operation(
+        "POST /pipeline-runs/{run}/requeue",
+        needs="pipeline.run",
+        emits="pipeline.run_queued",
+        cli=None,
+        cli_reason="`everloop resume` asks for it when it is connected to a server",
+    )
+    def requeue(self, run: str) -> PipelineRun:
+        """Queue a failed or cancelled run again; the worker that takes it goes on at its unfinished steps."""
+        with self.kernel.catalog.transaction() as connection:
+            before = self.get(run)
+            if before.status not in {"failed", "cancelled"}:
+                self.unchanged()
+                return before
+            connection.execute(pipeline_run.update().where(pipeline_run.c.id == run).values(status="queued", ended_at=None))
+            self.emit(connection, subject=f"run:{run}", payload={"pipeline": before.pipeline, "was": before.status})
         return self.get(run)
 
     @operation("GET /pipeline-runs/{run}/explanation", needs="pipeline.read", cli="pipeline explain")

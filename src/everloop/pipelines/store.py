@@ -11,7 +11,5 @@ if TYPE_CHECKING:
 
 
 def open_store(kernel: Kernel) -> Store:
-    """Return the artifact store of a home."""
-    folder = kernel.home / "artifacts"
-    folder.mkdir(parents=True, exist_ok=True)
-    return Store(kernel.objects, folder)
+    """Return the artifact store of a home, or of a client, which has no home."""
+    return Store(kernel.objects, None if kernel.is_remote else kernel.home / "artifacts")

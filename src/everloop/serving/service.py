@@ -123,8 +123,11 @@ class Serving(Service):
         return queries.labelled(self._paths(parts), self._paths(labels), start, end, known_by)
 
     def flush(self) -> int:
-        """Turn what the gateways of this machine have logged into parts; return the number of rows."""
-        return prediction_log.convert(self.kernel)
+        """Turn what the gateways of this machine have logged into parts; return the number of rows.
+
+        Connected to a server nothing is done: the home is there, and its scheduler does it.
+        """
+        return 0 if self.kernel.is_remote else prediction_log.convert(self.kernel)
 
     def wait_until_served(self, deployment: str, *, timeout_s: float = 30.0) -> builtins.list[GatewayState]:
         """Return when every live gateway serves the newest routing.

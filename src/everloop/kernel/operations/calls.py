@@ -115,7 +115,8 @@ def _convert(operation: Operation, name: str, value: object) -> object:
     if kind in _PLAIN and type(value) is kind:
         return value
     try:
-        return msgspec.convert(msgspec.to_builtins(value, builtin_types=_KEPT), kind)
+        # JSON has text keys only: over HTTP the weights of versions 1 and 2 come as {"1": ..., "2": ...}.
+        return msgspec.convert(msgspec.to_builtins(value, builtin_types=_KEPT), kind, str_keys=True)
     except (msgspec.ValidationError, TypeError, ValueError) as error:
         reason, _, path = str(error).partition(" - at `$")
         where = f"$.{name}{path.rstrip('`')}"

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import shutil
+import tempfile
+import weakref
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from everloop.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from everloop.core.digests import Digest
     from everloop.kernel.objects import Objects
     from everloop.pipelines.records import Artifact
@@ -25,11 +28,26 @@ class UnstorableValueError(InvalidInputError):
 
 
 class Store:
-    """Where codecs put bytes: the object store, and a folder for artifacts that are folders."""
+    """Where codecs put bytes: the object store, and a folder for artifacts that are folders.
 
-    def __init__(self, objects: Objects, folder: Path) -> None:
+    Args:
+        objects: the object store.
+        folder: where folders are laid out; without one they live in a temporary folder as long as the store.
+    """
+
+    def __init__(self, objects: Objects, folder: Path | None) -> None:
         self.objects = objects
-        self.folder = folder
+        self._folder = folder
+
+    @functools.cached_property
+    def folder(self) -> Path:
+        """Return the folder, made on first use."""
+        if self._folder is None:
+            path = Path(tempfile.mkdtemp(prefix="everloop-artifacts-"))
+            weakref.finalize(self, shutil.rmtree, path, ignore_errors=True)
+            return path
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self._folder
 
     def put(self, content: bytes | Path) -> Digest:
         """Store bytes or a file. Not synced on its own: the run resumes from the last commit after a power cut."""
