@@ -1,4 +1,4 @@
-"""The alert's state machine, as pure decisions. Tests: tests/unit/alerting/test_rules.py, tests/property/test_alerting.py."""
+"""The alert's state machine, as pure decisions. Tests: tests/unit/alerting."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every decision of the loop, pure: facts in, verdict with its reason out.
 
-Tests: tests/unit/loop/test_rules.py, tests/property/test_loop.py.
+Tests: tests/unit/loop/test_rules.py.
 """
 
 from __future__ import annotations

@@ -146,21 +146,27 @@ def insert_cycle(connection: sa.Connection, made: Cycle) -> None:
         CycleOpenError: the model has one.
     """
     if open_cycle(connection, made.model) is not None:
-        raise CycleOpenError(
-            f"the model {made.model} has an open cycle; wait for its verdict.", subject=f"model:{made.model}"
-        )
-    connection.execute(
-        cycle.insert().values(
-            id=made.id,
-            model=made.model,
-            number=made.number,
-            state=made.state,
-            began_at=made.began_at,
-            single_flight=made.model,
-            fence=len(made.history),
-            claimed_by="",
-            cycle=made,
-        )
+        raise _is_open(made.model)
+    values = {
+        "id": made.id,
+        "model": made.model,
+        "number": made.number,
+        "state": made.state,
+        "began_at": made.began_at,
+        "single_flight": made.model,
+        "fence": len(made.history),
+        "claimed_by": "",
+        "cycle": made,
+    }
+    try:
+        connection.execute(cycle.insert().values(values))
+    except sa.exc.IntegrityError as error:  # another process began one since
+        raise _is_open(made.model) from error
+
+
+def _is_open(model: str) -> CycleOpenError:
+    return CycleOpenError(
+        f"the model {model} has an open cycle; wait for its verdict.", subject=f"model:{model}"
     )
 
 

@@ -44,5 +44,6 @@ def open_channel(channel: Channel, settings: Settings) -> Deliverer:
 
 
 def sentence(kind: str, alert: Alert) -> str:
-    """Return an alert as one line for people."""
-    return f"{alert.updated_at:%Y-%m-%d %H:%M} {kind} [{alert.severity}] {alert.subject} {alert.rule}: {alert.message}"
+    """Return an alert as one line for people; a message can neither begin another line nor steer the terminal."""
+    line = f"{alert.updated_at:%Y-%m-%d %H:%M} {kind} [{alert.severity}] {alert.subject} {alert.rule}: {alert.message}"
+    return "".join(letter if letter.isprintable() else " " for letter in line)

@@ -22,6 +22,8 @@ from everloop.alerting.channels import DeliveryError
 from everloop.core.errors import InvalidInputError, PermissionDeniedError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from everloop.alerting.records import Alert, Channel
     from everloop.kernel.settings import Settings
 
@@ -44,12 +46,9 @@ class WebhookChannel:
     """Sends a signed POST."""
 
     def __init__(self, channel: Channel, settings: Settings) -> None:
-        parts = urlsplit(channel.target)
-        if parts.scheme not in ("http", "https") or not {parts.hostname, parts.netloc} & set(
-            settings.webhook_hosts
-        ):
+        if not _is_listed(channel.target, settings.webhook_hosts):
             raise UnlistedHostError(
-                f"channel {channel.name} would send to {parts.netloc or channel.target!r}, which is not allowed. "
+                f"channel {channel.name} would send to {channel.target!r}, whose host is not allowed. "
                 "Add the host to webhook_hosts in everloop.toml if it is yours.",
                 subject=channel.name,
             )
@@ -75,6 +74,15 @@ class WebhookChannel:
             ) from error
         if not 200 <= answer.status < 300:  # noqa: PLR2004 - HTTP's success
             raise DeliveryError(f"{urlsplit(self._url).netloc} answered {answer.status}. It is tried again.")
+
+
+def _is_listed(target: str, hosts: Collection[str]) -> bool:
+    try:
+        parts = urlsplit(target)
+        names = {parts.hostname, f"{parts.hostname}:{parts.port}"}
+    except ValueError:  # no address at all
+        return False
+    return parts.scheme in ("http", "https") and parts.username is None and bool(names & set(hosts))
 
 
 def signature(secret: bytes, delivery: str, moment: str, body: bytes) -> str:
