@@ -2,7 +2,7 @@
 
 A block runs under the writer's lock, in a savepoint when it is not the first of its group. When it ends while others
 wait for the lock, the transaction stays open and the next block joins it; whoever finds nobody waiting commits for all.
-A block returns only after the commit that holds it. Tests: tests/unit/kernel/test_writer.py.
+A block returns only after the commit that holds it. Tests: tests/unit/kernel/test_catalog.py.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The hash of an event is SHA-256 over the canonical JSON of its fields, its position and the hash before it. A chain alone
 cannot show that its end was cut off: that takes a checkpoint kept somewhere else, signed with the home's Ed25519 key.
-Tests: tests/unit/kernel/test_chain.py.
+Tests: tests/unit/kernel/test_events.py.
 """
 
 from __future__ import annotations
