@@ -11,13 +11,17 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 import urllib3
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
 from everloop.evaluation import Evaluation
 from everloop.registry import Model, Registry
@@ -49,6 +53,14 @@ def train(trees: int) -> Model:
     options = {"objective": "binary", "verbose": -1, "num_threads": 1}
     booster = lightgbm.train(options, lightgbm.Dataset(ROWS[FEATURES], label=ROWS["late"]), trees)
     return Model(booster, features=FEATURES, target="late", positive=True, example=ROWS.head(5))
+
+
+def by_carrier(unknown: Literal["ignore", "error"]) -> Model:
+    """Train a pipeline that answers, or raises, where a carrier is new."""
+    encoder = make_column_transformer((OneHotEncoder(handle_unknown=unknown), ["carrier"]), remainder="passthrough")
+    rows = ROWS.assign(carrier=ROWS["carrier"].astype(str))
+    estimator = make_pipeline(encoder, LinearRegression()).fit(rows[FEATURES], rows["late"].astype(float))
+    return Model(estimator, features=FEATURES, target="late", example=rows.head(5))
 
 
 def bodies(rows: int) -> list[dict[str, Any]]:
@@ -185,6 +197,37 @@ def test_predictions_are_logged_and_joined_to_late_labels(start: Callable[..., R
     assert early.select(["id", "label"]).to_pylist() == [{"id": "x", "label": 1.0}, {"id": "y", "label": 0.0}]
     assert late.column("label").to_pylist() == [0.0, 0.0]
     assert running.serving.predictions("delays", *ALWAYS).num_rows == 5
+
+
+def test_rows_a_version_fails_on_are_counted_by_version(start: Callable[..., Running]) -> None:
+    running = start()
+    for unknown in ("ignore", "error"):
+        running.registry.register("delays", by_carrier(unknown))
+    running.serving.set_routes("delays", model="delays", weights={1: 0.5, 2: 0.5})
+    running.serving.wait_until_served("delays")
+    rows = [*bodies(39), {"a": 0.0, "carrier": "ZZ"}]
+    whole = running.call("POST", "/predict/delays", {"rows": bodies(40), "ids": [f"a{n}" for n in range(40)]})
+    shares = {n: whole.json()["versions"].count(n) for n in (1, 2)}
+    to_second = whole.json()["versions"].index(2)
+    failed = running.call("POST", "/predict/delays", {"rows": rows[-1:], "ids": [f"a{to_second}"]})
+    refused = running.call("POST", "/predict/delays", {"rows": [{"a": 1.0}]})
+
+    assert (failed.status, failed.json()["code"], refused.status) == (500, "serving.broken-answer", 422)
+    assert running.serving.failures("delays", *ALWAYS) == {2: 1}
+    assert running.serving.predictions("delays", *ALWAYS).num_rows == sum(shares.values()) == 40
+
+
+def test_a_request_without_rows_is_answered_and_leaves_the_log_readable(start: Callable[..., Running]) -> None:
+    running = start()
+    deploy(running)
+
+    empty = running.call("POST", "/predict/delays", {"rows": []})
+    running.call("POST", "/predict/delays", {"rows": bodies(2)})
+
+    assert (empty.status, empty.json()["predictions"]) == (200, [])
+    logged = running.serving.predictions("delays", *ALWAYS)
+    assert logged.column("request_rows").to_pylist() == [2, 2]
+    assert running.serving.failures("delays", *ALWAYS) == {}
 
 
 def test_a_canary_takes_its_share_by_id_and_rolls_back(start: Callable[..., Running]) -> None:

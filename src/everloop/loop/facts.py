@@ -1,6 +1,6 @@
 """Gather what the loop's decisions look at: rows for the gate, figures of a canary, tables for training.
 
-Tests: tests/integration/test_loop.py.
+Tests: tests/integration/test_loop.py, tests/integration/test_canary_facts.py.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ _EPSILON = 1e-6
 _HOUR_US = 3_600_000_000
 _SCORE_BINS = 10
 _LEAST_LABELLED = 50
+# With fewer requests the 99th percentile is the slowest one or two.
+_LEAST_TIMED = 300
 # Two runs of one model on the same row may differ by rounding, not by more.
 _PARITY = 1e-6
 # Two-sided 95 % of a normal.
@@ -100,12 +102,15 @@ def canary_facts(serving: Serving, cycle: Cycle, now: datetime) -> CanaryFacts:
     start = cycle.step_began_at or cycle.updated_at
     rows = serving.predictions(cycle.model, start, now)
     canary = _of_version(rows, cycle.challenger)
+    failed = serving.failures(cycle.model, start, now)
+    errors = failed.pop(cycle.challenger, 0)
+    main_errors = sum(failed.values())
     if canary.num_rows == 0:
         return CanaryFacts(
-            requests=0,
-            errors=0,
-            main_requests=rows.num_rows,
-            main_errors=0,
+            requests=errors,
+            errors=errors,
+            main_requests=rows.num_rows + main_errors,
+            main_errors=main_errors,
             predictions=0,
             not_finite=0,
             out_of_range=0,
@@ -117,19 +122,30 @@ def canary_facts(serving: Serving, cycle: Cycle, now: datetime) -> CanaryFacts:
     gain = quality_gain(serving, cycle, start, now)
     shift = score_shift(served[finite], main)
     return CanaryFacts(
-        requests=canary.num_rows,
-        errors=0,
-        main_requests=rows.num_rows - canary.num_rows,
-        main_errors=0,
+        requests=canary.num_rows + errors,
+        errors=errors,
+        main_requests=rows.num_rows - canary.num_rows + main_errors,
+        main_errors=main_errors,
         predictions=canary.num_rows,
         not_finite=int((~finite).sum()),
         out_of_range=int(((served[finite] < 0) | (served[finite] > 1)).sum()),
         mismatched=int((np.abs(served - registered)[finite] > _PARITY).sum()),
+        latency_p99_us=latency_p99_us(canary),
+        main_latency_p99_us=latency_p99_us(rows.filter(pc.field("version") != cycle.challenger)),
         score_shift=None if shift is None else max(0.0, shift - cycle.gate_shift),
         quality_rows=gain.rows,
         quality_gain_low=gain.low,
         quality_gain_high=gain.high,
     )
+
+
+def latency_p99_us(rows: pa.Table) -> float | None:
+    """Return the 99th percentile of the latency of requests with one row; None when there are too few to tell.
+
+    Requests with many rows are left out: how long they take is their size.
+    """
+    single = rows.filter(pc.field("request_rows") == 1)["latency_us"].to_numpy()
+    return float(np.quantile(single, 0.99)) if single.size >= _LEAST_TIMED else None
 
 
 class Gain(NamedTuple):

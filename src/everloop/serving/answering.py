@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from everloop.core.clock import to_microseconds
-from everloop.serving.prediction_log import PredictionFrame
+from everloop.core.errors import EverloopError
+from everloop.serving.prediction_log import FailureFrame, PredictionFrame
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from everloop.serving.live import Live, Variant
 
 _encode_frame = msgspec.msgpack.Encoder().encode
+_LONGEST_REASON = 500
 _encode_answer = msgspec.json.Encoder().encode
 
 
@@ -76,19 +78,23 @@ async def answer(
 
     Raises:
         InvalidRequestError: the body does not fit the signature.
+        Exception: what the model raised; the rows it was for are logged as failed.
     """
     started = time.perf_counter_ns()
     main = live.variants[live.main]
     decoded = main.decoder.decode(body)
     if live.single is not None:
-        encoded = main.encoder.rows(decoded.rows)
-        values = await _predict(main, encoded)
-        groups = [_Rows(live.main, [], encoded)]
+        groups = [_Rows(live.main, [], main.encoder.rows(decoded.rows))]
     else:
         groups = _split(live, decoded, body, request)
-        values = _merge(
-            groups, [await _predict(live.variants[g.version], g.encoded) for g in groups], len(decoded.rows)
-        )
+    parts = []
+    for group in groups:
+        try:
+            parts.append(await _predict(live.variants[group.version], group.encoded))
+        except Exception as error:
+            _log_failure(live, group, decoded, request, to_microseconds(clock.now()), error)
+            raise
+    values = _merge(groups, parts, len(decoded.rows))
     frame = _frame(live, groups, values, body, request, to_microseconds(clock.now()), started)
     live.log.append(_encode_frame(frame))
     found = Answer(
@@ -169,6 +175,23 @@ def _frame(
         values.tobytes(),
         body,
     )
+
+
+def _log_failure(
+    live: Live, group: _Rows, decoded: PredictRequest, request: str, at: int, error: Exception
+) -> None:
+    places = group.places or range(len(decoded.rows))
+    frame = FailureFrame(
+        request,
+        at,
+        group.version,
+        live.variants[group.version].digest,
+        error.code if isinstance(error, EverloopError) else "serving.broken-answer",
+        f"{type(error).__name__}: {error}"[:_LONGEST_REASON],
+        [decoded.ids[place] if decoded.ids else f"{request}-{place}" for place in places],
+        [to_microseconds(decoded.times[place]) if decoded.times else at for place in places],
+    )
+    live.failures().append(_encode_frame(frame))
 
 
 def _versions(groups: list[_Rows], count: int) -> list[int]:

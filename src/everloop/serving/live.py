@@ -8,6 +8,7 @@ is, and the reason is written where `Serving.wait_until_served` finds it. Tests:
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from everloop.serving.decoding import RequestDecoder
 from everloop.serving.routing import bucket, version_at
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Executor
     from datetime import datetime
 
@@ -55,15 +57,24 @@ class Live:
         variants: by version.
         main: the version with the largest share; its signature decodes requests.
         single: that version when it has all traffic, else None.
+        log: where answered requests go.
+        failures: opens the segment where failed ones go; most gateways never need it.
     """
 
-    def __init__(self, routing: Routing, variants: dict[int, Variant], log: SegmentWriter) -> None:
+    def __init__(
+        self,
+        routing: Routing,
+        variants: dict[int, Variant],
+        log: SegmentWriter,
+        failures: Callable[[], SegmentWriter],
+    ) -> None:
         self.routing = routing
         self.name = routing.deployment
         self.variants = variants
         self.main = routing.main_version
         self.single = self.main if len(routing.routes) == 1 else None
         self.log = log
+        self.failures = failures
 
     def version_for(self, key: str) -> int:
         """Return the version that answers a key."""
@@ -127,7 +138,8 @@ class Watcher:
             self.errors[name] = f"{type(error).__name__}: {error}"
             _LOG.error("version not loaded", extra={"deployment": name, "reason": str(error)})
             return
-        self.live[name] = Live(routing, variants, self._logs.get(name, "predictions"))
+        failures = functools.partial(self._logs.get, name, "failures")
+        self.live[name] = Live(routing, variants, self._logs.get(name, "predictions"), failures)
         self.errors.pop(name, None)
         self._failed.pop(name, None)
 
@@ -185,7 +197,7 @@ class Logs:
         self._writers: dict[tuple[str, str], SegmentWriter] = {}
 
     def get(self, deployment: str, kind: str) -> SegmentWriter:
-        """Return the writer of a deployment's `predictions` or `labels`."""
+        """Return the writer of a deployment's `predictions`, `failures` or `labels`."""
         from everloop.serving.frames import SegmentWriter
         from everloop.serving.prediction_log import log_folder
 

@@ -1,6 +1,6 @@
 """The prediction log: raw frames in, Parquet objects out.
 
-The gateway writes a frame a request: body and answers as they are. Another process converts frames to Parquet, because doing
+The gateway writes a frame a request: body and answers as they are; of one that failed, which rows of which version and why. Another process converts frames to Parquet, because doing
 it in the gateway costs a third of its throughput or more. Converting is idempotent: a part is named by its segment and
 offset, so a kill between storing the object and writing the row changes nothing. Tests: tests/unit/serving/test_prediction_log.py.
 """
@@ -34,11 +34,21 @@ if TYPE_CHECKING:
     from everloop.kernel.operations import Kernel
 
 LOG_COLUMNS = (
-    "id", "time", "logged_at", "deployment", "version", "model_digest", "prediction", "probabilities", "latency_us",
+    "id", "time", "logged_at", "deployment", "version", "model_digest", "prediction", "probabilities", "latency_us", "request_rows",
     "label", "label_text", "label_time", "known_at",
 )  # fmt: skip
 _TYPES = {"double": pa.float64(), "long": pa.int64(), "boolean": pa.bool_(), "string": pa.string()}
 _TIME = pa.timestamp("us", tz="UTC")
+_FAILURE_TYPES: dict[str, Any] = {
+    "id": pa.string(),
+    "time": _TIME,
+    "logged_at": _TIME,
+    "deployment": pa.string(),
+    "version": pa.int64(),
+    "model_digest": pa.string(),
+    "code": pa.string(),
+    "reason": pa.string(),
+}
 # A part holds about so many rows; a segment with more becomes several parts.
 _PART_ROWS = 200_000
 
@@ -61,6 +71,25 @@ class PredictionFrame(msgspec.Struct, array_like=True, frozen=True):
     width: int
     outputs: bytes
     body: bytes
+
+
+class FailureFrame(msgspec.Struct, array_like=True, frozen=True):
+    """Rows that a version could not answer.
+
+    Attributes:
+        at: microseconds since 1970 by the world's clock.
+        code: of the error.
+        ids, times: of each row; microseconds.
+    """
+
+    request: str
+    at: int
+    version: int
+    digest: str
+    code: str
+    reason: str
+    ids: list[str]
+    times: list[int]
 
 
 class LabelRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,12 +170,22 @@ def _convert_segment(kernel: Kernel, path: Path, signatures: Signatures) -> int:
         frames, end = _next_frames(path, start, kind)
         if end == start:
             break
-        table = _predictions(frames, deployment, signatures) if kind == "predictions" else _labels(frames)
+        table = _table(kind, frames, deployment, signatures)
         _store_part(kernel, path.name, (start, end), deployment, kind, table)
         rows, start = rows + table.num_rows, end
     if is_done:
         path.unlink(missing_ok=True)
     return rows
+
+
+def _table(kind: str, frames: list[bytes], deployment: str, signatures: Signatures) -> pa.Table:
+    match kind:
+        case "predictions":
+            return _predictions(frames, deployment, signatures)
+        case "failures":
+            return _failures(frames, deployment)
+        case _:
+            return _labels(frames)
 
 
 def _next_frames(path: Path, start: int, kind: str) -> tuple[list[bytes], int]:
@@ -175,7 +214,9 @@ def _predictions(frames: list[bytes], deployment: str, signatures: Signatures) -
             group = groups.setdefault((version, digest), _Group(signature, {}, []))
             _add_frame(group, frame, place, decoder)
     tables_ = [
-        _group_table(group, deployment, version, digest) for (version, digest), group in groups.items()
+        _group_table(group, deployment, version, digest)
+        for (version, digest), group in groups.items()
+        if group.rows
     ]
     return pa.concat_tables(tables_, promote_options="default") if tables_ else pa.table({})
 
@@ -192,6 +233,7 @@ def _add_frame(group: _Group, frame: PredictionFrame, place: int, decoder: Reque
         "time": [times[row] for row in mine],
         "logged_at": [frame.at] * len(mine),
         "latency_us": [frame.latency_us] * len(mine),
+        "request_rows": [count] * len(mine),
         "answer": [answers[row] for row in mine],
     }
     for name, values in columns.items():
@@ -219,8 +261,19 @@ def _group_table(group: _Group, deployment: str, version: int, digest: str) -> p
         columns["probabilities"] = pa.array(
             [answer.tolist() for answer in meta["answer"]], pa.list_(pa.float64())
         )
-    columns["latency_us"] = pa.array(meta["latency_us"], pa.int64())
+    for name in ("latency_us", "request_rows"):
+        columns[name] = pa.array(meta[name], pa.int64())
     return pa.table(columns)
+
+
+def _failures(frames: list[bytes], deployment: str) -> pa.Table:
+    rows = []
+    for content in frames:
+        frame = msgspec.msgpack.decode(content, type=FailureFrame)
+        shared = {"logged_at": frame.at, "deployment": deployment, "version": frame.version, "model_digest": frame.digest}
+        for name, at in zip(frame.ids, frame.times, strict=True):
+            rows.append({"id": name, "time": at, **shared, "code": frame.code, "reason": frame.reason})
+    return pa.Table.from_pylist(rows, pa.schema(_FAILURE_TYPES))
 
 
 def _labels(frames: list[bytes]) -> pa.Table:
@@ -256,7 +309,7 @@ def _labels(frames: list[bytes]) -> pa.Table:
 def _store_part(
     kernel: Kernel, segment: str, offsets: tuple[int, int], deployment: str, kind: str, table: pa.Table
 ) -> None:
-    column = "time" if kind == "predictions" else "known_at"
+    column = "known_at" if kind == "labels" else "time"
     times = (
         table.column(column).cast(pa.int64()).to_numpy() if table.num_rows else np.zeros(1, dtype=np.int64)
     )

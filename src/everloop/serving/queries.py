@@ -25,6 +25,10 @@ SELECT * FROM read_parquet($parts, union_by_name = true)
 WHERE epoch_us("time") >= $start AND epoch_us("time") < $end
 QUALIFY row_number() OVER (PARTITION BY id ORDER BY logged_at) = 1
 """
+_FAILURES = """
+SELECT version, count(*) FROM read_parquet($parts)
+WHERE epoch_us("time") >= $start AND epoch_us("time") < $end GROUP BY version ORDER BY version
+"""
 _LABELS = """
 SELECT id, label, label_text, label_time, known_at FROM read_parquet($labels)
 WHERE epoch_us(known_at) <= $known_by
@@ -88,6 +92,14 @@ def predictions(paths: Sequence[str], start: datetime, end: datetime) -> pa.Tabl
     if not paths:
         return pa.table({})
     return _run(_PREDICTIONS + _ORDER, parts=[*paths], start=to_microseconds(start), end=to_microseconds(end))
+
+
+def failures(paths: Sequence[str], start: datetime, end: datetime) -> dict[int, int]:
+    """Return how many rows each version could not answer in a span of time."""
+    if not paths:
+        return {}
+    found = _run(_FAILURES, parts=[*paths], start=to_microseconds(start), end=to_microseconds(end))
+    return dict(zip(*(column.to_pylist() for column in found.columns), strict=True))
 
 
 def labelled(

@@ -68,14 +68,14 @@ class GatewayState(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LogPart(msgspec.Struct, frozen=True, kw_only=True):
-    """One Parquet object of logged predictions or labels.
+    """One Parquet object of logged predictions, of requests that failed, or of labels.
 
     Attributes:
-        first_at, last_at: the earliest and latest time in it: of predictions their time, of labels when they were known.
+        first_at, last_at: the earliest and latest time in it: of predictions and failures their time, of labels when they were known.
     """
 
     deployment: str
-    kind: Literal["predictions", "labels"]
+    kind: Literal["predictions", "failures", "labels"]
     digest: str
     rows: int
     first_at: datetime

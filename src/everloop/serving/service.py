@@ -102,10 +102,19 @@ class Serving(Service):
     def predictions(self, deployment: str, start: datetime, end: datetime) -> pa.Table:
         """Return logged predictions with start <= time < end, each id once, by time.
 
-        Columns: id, time, logged_at, deployment, version, model_digest, the features, prediction, latency_us.
+        Columns: id, time, logged_at, deployment, version, model_digest, the features, prediction, latency_us of the request,
+        request_rows: how many rows it had.
         """
         parts = self.parts(deployment, kind="predictions", start=start, end=end)
         return queries.predictions(self._paths(parts), start, end)
+
+    def failures(self, deployment: str, start: datetime, end: datetime) -> dict[int, int]:
+        """Return by version how many rows with start <= time < end its model failed on, each try counted.
+
+        Requests that do not fit the signature are the client's fault and are not among them.
+        """
+        parts = self.parts(deployment, kind="failures", start=start, end=end)
+        return queries.failures(self._paths(parts), start, end)
 
     def labelled(
         self, deployment: str, start: datetime, end: datetime, *, known_by: datetime | None = None
@@ -280,7 +289,7 @@ class Serving(Service):
 
         Args:
             deployment: its name.
-            kind: `predictions` or `labels`.
+            kind: `predictions`, `failures` or `labels`.
             start: only parts with something at or after this time.
             end: only parts with something at or before this time.
         """
