@@ -63,12 +63,16 @@ def floor_ms(folder: Path) -> float:
     return statistics.median(times) * 1000
 
 
-def median_run_ms(pipelines: Pipelines, flow: AnyPipeline, *, executor: str = "inline", cache: bool, first: int) -> float:
+def median_run_ms(
+    pipelines: Pipelines, flow: AnyPipeline, *, executor: str = "inline", cache: bool, first: int
+) -> float:
     """Return the median milliseconds of a whole run."""
     times = []
     for number in range(ROUNDS):
         began = time.perf_counter()
-        run = pipelines.run(flow, {"x": first if cache else first + number * 10_000}, executor=executor, cache=cache)
+        run = pipelines.run(
+            flow, {"x": first if cache else first + number * 10_000}, executor=executor, cache=cache
+        )
         times.append(time.perf_counter() - began)
         if run.status != "finished":
             raise SystemExit(run.error)
@@ -87,13 +91,21 @@ def main() -> None:
         pipelines.run(hundred, {"x": 7}, cache=True)
         cached = median_run_ms(pipelines, hundred, cache=True, first=7) - empty
         pipelines.run(hundred, {"x": 8}, executor="process", cache=False)
-        process = (median_run_ms(pipelines, hundred, executor="process", cache=False, first=9) - empty) / STEPS
+        process = (
+            median_run_ms(pipelines, hundred, executor="process", cache=False, first=9) - empty
+        ) / STEPS
         kernel.close()
     print(f"sqlite3 insert and commit (floor)   {floor:8.3f} ms")
     print(f"a run without steps                 {empty:8.2f} ms")
-    print(f"durable in-process step             {inline:8.3f} ms   {inline / floor:6.1f} x floor   (reach: < 1 ms)")
-    print(f"100 cached steps                    {cached:8.2f} ms   {cached / floor:6.1f} x floor   (reach: < 50 ms)")
-    print(f"warm process step                   {process:8.3f} ms   {process / floor:6.1f} x floor   (reach: < 5 ms)")
+    print(
+        f"durable in-process step             {inline:8.3f} ms   {inline / floor:6.1f} x floor   (reach: < 1 ms)"
+    )
+    print(
+        f"100 cached steps                    {cached:8.2f} ms   {cached / floor:6.1f} x floor   (reach: < 50 ms)"
+    )
+    print(
+        f"warm process step                   {process:8.3f} ms   {process / floor:6.1f} x floor   (reach: < 5 ms)"
+    )
 
 
 if __name__ == "__main__":

@@ -25,7 +25,9 @@ FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 
 def settings_page() -> str:
     """Return the page of settings: each field a heading."""
-    described = dict(re.findall(r"^ {4,8}([\w, ]+): (.+)$", inspect.getdoc(Settings) or "", flags=re.MULTILINE))
+    described = dict(
+        re.findall(r"^ {4,8}([\w, ]+): (.+)$", inspect.getdoc(Settings) or "", flags=re.MULTILINE)
+    )
     told = {name.strip(): text for names, text in described.items() for name in names.split(",")}
     lines = [
         "# Settings",

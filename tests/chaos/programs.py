@@ -68,5 +68,9 @@ def wait_until(path: Path, timeout_s: float = 30) -> None:
 
 
 if __name__ == "__main__":
-    programs: dict[str, Callable[..., None]] = {"run_and_die": run_and_die, "work": work, "schedule": schedule}
+    programs: dict[str, Callable[..., None]] = {
+        "run_and_die": run_and_die,
+        "work": work,
+        "schedule": schedule,
+    }
     programs[sys.argv[1]](*sys.argv[2:])

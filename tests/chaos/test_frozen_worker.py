@@ -37,7 +37,14 @@ def pipelines(any_kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Iterator[P
 
 def start_worker(kernel: Kernel) -> subprocess.Popen[str]:
     settings = kernel.settings
-    command = [sys.executable, str(HERE / "programs.py"), "work", str(settings.home), settings.catalog_address, LEASE_S]
+    command = [
+        sys.executable,
+        str(HERE / "programs.py"),
+        "work",
+        str(settings.home),
+        settings.catalog_address,
+        LEASE_S,
+    ]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 

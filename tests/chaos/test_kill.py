@@ -66,6 +66,10 @@ def test_kill_at_every_commit_point_then_resume(tmp_path: Path, catalog_url: str
 
         assert state(pipelines, resumed.id) == expected, f"point {number}"
         with kernel.catalog.read() as connection:
-            tries = connection.execute(sa.select(step_attempt).where(step_attempt.c.run_id == resumed.id)).all()
-        assert all(sum(item.node == node for item in tries) == 1 for node in done), f"point {number}: a finished step ran again"
+            tries = connection.execute(
+                sa.select(step_attempt).where(step_attempt.c.run_id == resumed.id)
+            ).all()
+        assert all(sum(item.node == node for item in tries) == 1 for node in done), (
+            f"point {number}: a finished step ran again"
+        )
     kernel.close()

@@ -30,10 +30,19 @@ def test_a_thousand_ticks_start_a_thousand_runs(any_kernel: Kernel, monkeypatch:
     plan = pipelines.add_schedule("short", cron="* * * * *", inputs={"x": 1}, catch_up="all")
     begin = plan.seen_until.replace(second=0, microsecond=0)
     settings = any_kernel.settings
-    common = [sys.executable, str(HERE / "programs.py"), "schedule", str(settings.home), settings.catalog_address]
+    common = [
+        sys.executable,
+        str(HERE / "programs.py"),
+        "schedule",
+        str(settings.home),
+        settings.catalog_address,
+    ]
     schedulers = [
         subprocess.Popen(
-            [*common, skew, str(TICKS), begin.isoformat()], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [*common, skew, str(TICKS), begin.isoformat()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         for skew in ("2.5", "-1.5", "0.5")
     ]

@@ -42,7 +42,9 @@ class Log:
         routing = self.serving.set_routes("m", model="m", weights={CHAMPION: 0.5, CHALLENGER: 0.5})
         self._digests = {route.version: route.digest for route in routing.routes}
         self._at = to_microseconds(kernel.clock.now())
-        self._writers = {kind: SegmentWriter(log_folder(kernel.home, "m"), kind) for kind in ("predictions", "failures")}
+        self._writers = {
+            kind: SegmentWriter(log_folder(kernel.home, "m"), kind) for kind in ("predictions", "failures")
+        }
         self._requests = 0
 
     def answered(self, version: int, *, latencies_us: list[int], rows: int = 1) -> None:
@@ -59,7 +61,9 @@ class Log:
         for _ in range(requests):
             self._requests += 1
             name = f"r{self._requests}"
-            frame = FailureFrame(name, self._at, version, digest, "serving.broken-answer", "no", [f"{name}-0"], [self._at])
+            frame = FailureFrame(
+                name, self._at, version, digest, "serving.broken-answer", "no", [f"{name}-0"], [self._at]
+            )
             self._writers["failures"].append(msgspec.msgpack.encode(frame))
 
     def close(self) -> None:
@@ -99,13 +103,17 @@ def test_a_canary_that_fails_every_time_is_rolled_back(log: Log, cycle: Cycle, c
     log.answered(CHAMPION, latencies_us=[100] * 20)
     log.failed(CHALLENGER, requests=5)
 
-    verdict = canary_verdict(canary_facts(log.serving, cycle, clock.now() + timedelta(hours=1)), CanaryLimits())
+    verdict = canary_verdict(
+        canary_facts(log.serving, cycle, clock.now() + timedelta(hours=1)), CanaryLimits()
+    )
 
     assert verdict.action == "roll_back"
     assert verdict.reasons == ["5 of 5 requests failed, 1.0% allowed"]
 
 
-def test_latency_is_that_of_single_rows_and_only_when_there_are_enough(log: Log, cycle: Cycle, clock: ManualClock) -> None:
+def test_latency_is_that_of_single_rows_and_only_when_there_are_enough(
+    log: Log, cycle: Cycle, clock: ManualClock
+) -> None:
     log.answered(CHALLENGER, latencies_us=[*range(1, 301)])
     log.answered(CHALLENGER, latencies_us=[900_000] * 5, rows=50)
     log.answered(CHAMPION, latencies_us=[100] * 299)
@@ -120,6 +128,8 @@ def test_a_slow_canary_is_rolled_back(log: Log, cycle: Cycle, clock: ManualClock
     log.answered(CHALLENGER, latencies_us=[50_000] * 300)
     log.answered(CHAMPION, latencies_us=[1_000] * 300)
 
-    verdict = canary_verdict(canary_facts(log.serving, cycle, clock.now() + timedelta(hours=1)), CanaryLimits())
+    verdict = canary_verdict(
+        canary_facts(log.serving, cycle, clock.now() + timedelta(hours=1)), CanaryLimits()
+    )
 
     assert "p99 latency is 50000 µs, that of the main version 1000 µs" in verdict.reasons

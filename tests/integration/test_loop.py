@@ -124,7 +124,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 
 def _start(world: World, policy: el.Policy = POLICY) -> None:
-    from churn import churn
+    from churn import churn  # type: ignore[import-not-found]  # on the path of this test only
 
     world.app.data.add("customers", world.town.rows(START - timedelta(days=10), 400), event_time="time")
     world.app.loop.start(policy, pipeline=churn)

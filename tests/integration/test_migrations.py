@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 import everloop
-from everloop.kernel.catalog import migrate
+from everloop.kernel.catalog import migrate, revision
 from everloop.kernel.catalog.dump import read_header
 from everloop.kernel.catalog.errors import MigrationError, NewerSchemaError
 from everloop.kernel.catalog.schema import metadata
@@ -53,7 +53,7 @@ def open_twice(make_kernel: MakeKernel, home: Path, url: str) -> None:
 def test_the_newest_script_is_the_head() -> None:
     names = sorted(path.name.partition("_")[0] for path in (migrate.SCRIPTS / "versions").glob("0*.py"))
 
-    assert names[-1] == migrate.HEAD
+    assert names[-1] == revision.HEAD
 
 
 def test_the_scripts_make_what_the_tables_declare(make_kernel: MakeKernel, catalog_url: str) -> None:
@@ -73,7 +73,7 @@ def test_the_scripts_make_what_the_tables_declare(make_kernel: MakeKernel, catal
 
 
 def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:
-    return not (kind == "table" and name == migrate.VERSION_TABLE)
+    return not (kind == "table" and name == revision.VERSION_TABLE)
 
 
 def test_a_migration_is_applied_on_start_after_a_backup(
@@ -116,10 +116,10 @@ def test_a_database_of_a_newer_program_is_refused(
 ) -> None:
     kernel = make_kernel(home=tmp_path / "home", catalog_url=catalog_url)
     with kernel.catalog.transaction() as connection:
-        connection.execute(sa.text(f"UPDATE {migrate.VERSION_TABLE} SET version_num = '9999'"))
+        connection.execute(sa.text(f"UPDATE {revision.VERSION_TABLE} SET version_num = '9999'"))
     kernel.close()
 
     with pytest.raises(NewerSchemaError, match="9999") as caught:
         make_kernel(home=tmp_path / "home", catalog_url=catalog_url)
 
-    assert caught.value.details == {"found": "9999", "known": migrate.HEAD}
+    assert caught.value.details == {"found": "9999", "known": revision.HEAD}

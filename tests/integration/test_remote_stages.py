@@ -130,7 +130,9 @@ def test_run_waits_for_the_server(app: App, api_server: Server, flows: dict[str,
     assert app.pipelines.result(run) == {"rows": 3}
 
 
-def test_a_failed_run_is_resumed_on_the_server(app: App, api_server: Server, flows: dict[str, AnyPipeline], tmp_path: Path) -> None:
+def test_a_failed_run_is_resumed_on_the_server(
+    app: App, api_server: Server, flows: dict[str, AnyPipeline], tmp_path: Path
+) -> None:
     run = app.pipelines.submit(flows["gated"], {"gate": str(tmp_path / "gate")})
     work(api_server)
     assert app.pipelines.get(run.id).status == "failed"
@@ -149,7 +151,9 @@ def test_rows_in_memory_cannot_wait_in_a_queue(app: App, flows: dict[str, AnyPip
 
 def test_a_model_is_registered_aliased_scored_and_deployed(app: App) -> None:
     rows = pd.DataFrame({"a": [0.0, 1.0, 2.0], "y": [0.0, 2.0, 4.0]})
-    model = Model(LinearRegression().fit(rows[["a"]].to_numpy(), rows["y"]), features=["a"], target="y", example=rows)
+    model = Model(
+        LinearRegression().fit(rows[["a"]].to_numpy(), rows["y"]), features=["a"], target="y", example=rows
+    )
 
     version = app.registry.register("delays", model, metrics={"mae": 0.1})
     app.registry.set_alias("delays", "champion", version=version.version)

@@ -12,7 +12,11 @@ from everloop.pipelines.rules import compare_keys, make_key
 
 PARTS = st.dictionaries(st.text(min_size=1, max_size=8), st.text(max_size=8), max_size=5)
 PLAIN = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
@@ -23,7 +27,9 @@ def closure(parts: dict[str, str]) -> CodeClosure:
 
 
 @given(PARTS, PARTS)
-def test_the_order_in_which_parts_are_found_does_not_matter(code: dict[str, str], inputs: dict[str, str]) -> None:
+def test_the_order_in_which_parts_are_found_does_not_matter(
+    code: dict[str, str], inputs: dict[str, str]
+) -> None:
     turned = dict(reversed(code.items())), dict(reversed(inputs.items()))
 
     assert make_key(closure(code), inputs, {}).digest == make_key(closure(turned[0]), turned[1], {}).digest
@@ -39,7 +45,9 @@ def test_two_keys_are_equal_exactly_when_no_part_differs(
 
 
 @given(PARTS, st.text(min_size=1), st.text(), st.text())
-def test_a_declared_variable_counts_by_its_value(code: dict[str, str], name: str, before: str, after: str) -> None:
+def test_a_declared_variable_counts_by_its_value(
+    code: dict[str, str], name: str, before: str, after: str
+) -> None:
     one, two = (make_key(closure(code), {}, {name: value}).digest for value in (before, after))
 
     assert (one == two) == (before == after)

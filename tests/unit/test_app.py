@@ -45,7 +45,9 @@ def test_a_program_that_only_logs_loads_no_model_library(tmp_path: Path) -> None
         "print({'duckdb', 'pandas', 'sklearn', 'lightgbm'} & set(sys.modules))\n"
     )
 
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True
+    )
 
     assert done.stdout.strip() == "set()"
 

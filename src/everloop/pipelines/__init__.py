@@ -8,4 +8,14 @@ from everloop.pipelines.records import PipelineRun, RunOptions, StepOptions
 from everloop.pipelines.service import Pipelines
 from everloop.pipelines.steps import Pipeline, Step, pipeline, step
 
-__all__ = ["File", "Pipeline", "PipelineRun", "Pipelines", "RunOptions", "Step", "StepOptions", "pipeline", "step"]
+__all__ = [
+    "File",
+    "Pipeline",
+    "PipelineRun",
+    "Pipelines",
+    "RunOptions",
+    "Step",
+    "StepOptions",
+    "pipeline",
+    "step",
+]

@@ -66,8 +66,13 @@ def write_outputs(value: object, task: Task, store: Store) -> list[Artifact]:
         return [artifacts.dump(value, store, where=f"the result of {task.node}")]
     if not isinstance(value, tuple) or len(value) != task.outputs:
         count = len(value) if isinstance(value, tuple) else "no tuple of"
-        raise OutputCountError(f"{task.node} returned {count} values, but its annotation says {task.outputs}.")
-    return [artifacts.dump(item, store, where=f"result {index} of {task.node}") for index, item in enumerate(value)]
+        raise OutputCountError(
+            f"{task.node} returned {count} values, but its annotation says {task.outputs}."
+        )
+    return [
+        artifacts.dump(item, store, where=f"result {index} of {task.node}")
+        for index, item in enumerate(value)
+    ]
 
 
 def _outcome(task: Task, status: Any, **fields: Any) -> Outcome:  # noqa: ANN401 - fields of Outcome

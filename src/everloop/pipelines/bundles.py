@@ -198,7 +198,9 @@ def find_pipeline(entry: str) -> AnyPipeline:
     """
     found = find(entry)
     if not isinstance(found, Pipeline):
-        raise EntryNotFoundError(f"{entry} is no pipeline. Decorate the function with @everloop.pipeline.", subject=entry)
+        raise EntryNotFoundError(
+            f"{entry} is no pipeline. Decorate the function with @everloop.pipeline.", subject=entry
+        )
     return found
 
 

@@ -83,7 +83,10 @@ def close_over(function: FunctionType) -> CodeClosure:
     parts = dict(sorted(walk.parts.items()))
     parts["python"] = ".".join(platform.python_version_tuple()[:2])
     return CodeClosure(
-        digest=digest_value([FORMAT, parts]), parts=parts, opaque=sorted(walk.opaque), modules=sorted(walk.modules)
+        digest=digest_value([FORMAT, parts]),
+        parts=parts,
+        opaque=sorted(walk.opaque),
+        modules=sorted(walk.modules),
     )
 
 
@@ -114,7 +117,9 @@ class _Walk:
     def reach(self, value: object, *, name: str, module: str) -> None:  # noqa: C901 - one case for each kind of object
         """Take in a value that code calls `name`, bound in `module`."""
         if isinstance(value, _PLAIN):
-            self.parts[f"value {module_name(module)}.{name}"] = digest_value([type(value).__name__, repr(value)])
+            self.parts[f"value {module_name(module)}.{name}"] = digest_value(
+                [type(value).__name__, repr(value)]
+            )
             return
         if id(value) in self._seen and not isinstance(value, ModuleType):
             return
@@ -149,7 +154,11 @@ class _Walk:
         label = f"{module_name(function.__module__)}.{function.__qualname__}"
         trees = self._trees(function)
         for index, (tree, is_source) in enumerate(trees):
-            text = normalise(tree, without_decorators=is_root) if is_source else normalise_code(function.__code__)
+            text = (
+                normalise(tree, without_decorators=is_root)
+                if is_source
+                else normalise_code(function.__code__)
+            )
             key = f"function {label}" if index == 0 else f"function {label}#{index}"
             self._add(key, text)
         self._names_of_function(function, [tree for tree, is_source in trees if is_source], is_root=is_root)
@@ -193,7 +202,9 @@ class _Walk:
             self._cells_and_defaults(inner, f"{label}.{name}")
         elif isinstance(inner, FunctionType):
             self.reach(inner, name=name, module=cls.__module__)
-        elif not name.startswith("__") and isinstance(attribute, (*_PLAIN, list, dict, tuple, set, frozenset)):
+        elif not name.startswith("__") and isinstance(
+            attribute, (*_PLAIN, list, dict, tuple, set, frozenset)
+        ):
             self.reach(attribute, name=f"{cls.__qualname__}.{name}", module=cls.__module__)
 
     def _instance(self, value: object, *, name: str, module: str) -> None:
@@ -227,7 +238,9 @@ class _Walk:
         source = source_of_module(loaded) if loaded is not None else None
         statements = source.bindings.get(name, []) if source is not None else []
         if statements and self._is_own(module):
-            self._add(f"value {module_name(module)}.{name}", "\n".join(normalise(item) for item in statements))
+            self._add(
+                f"value {module_name(module)}.{name}", "\n".join(normalise(item) for item in statements)
+            )
             for statement in statements:
                 self._names_of_tree(statement, vars(loaded), module=module)
             return
@@ -352,12 +365,17 @@ class _Walk:
 
     def _import_from(self, node: ast.ImportFrom, module: str) -> dict[str, object]:
         package = getattr(sys.modules.get(module), "__package__", None) or ""
-        name = importlib.util.resolve_name("." * node.level + (node.module or ""), package) if node.level else node.module
+        name = (
+            importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            if node.level
+            else node.module
+        )
         target = self._import(name or "")
         if target is None:
             return {}
         return {
-            alias.asname or alias.name: getattr(target, alias.name, None) or self._import(f"{name}.{alias.name}")
+            alias.asname or alias.name: getattr(target, alias.name, None)
+            or self._import(f"{name}.{alias.name}")
             for alias in node.names
         }
 
@@ -384,7 +402,9 @@ class _Walk:
             return [(ast.Pass(), False)]
         source.check_is_loaded(code)
         if code.co_name == "<lambda>":
-            return [(tree, True) for tree in source.lambdas.get(code.co_firstlineno, [])] or [(ast.Pass(), False)]
+            return [(tree, True) for tree in source.lambdas.get(code.co_firstlineno, [])] or [
+                (ast.Pass(), False)
+            ]
         tree = _definition(source, code)
         return [(tree, True)] if tree is not None else [(ast.Pass(), False)]
 
@@ -415,7 +435,9 @@ def _cell(cell: object) -> object:
 
 
 def _global_names(code: CodeType) -> set[str]:
-    names = {item.argval for item in dis.get_instructions(code) if item.opname in {"LOAD_GLOBAL", "LOAD_NAME"}}
+    names = {
+        item.argval for item in dis.get_instructions(code) if item.opname in {"LOAD_GLOBAL", "LOAD_NAME"}
+    }
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             names |= _global_names(constant)

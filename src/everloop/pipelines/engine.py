@@ -75,7 +75,9 @@ class Engine:
         self._is_caching = keys.is_cache_on(run.options.cache)
         self._pending: list[Callable[[sa.Connection], None]] = []
         self._status: dict[str, StepStatus] = {step.node: step.status for step in run.steps}
-        self._outputs: dict[str, list[Artifact]] = {step.node: step.outputs for step in run.steps if step.outputs}
+        self._outputs: dict[str, list[Artifact]] = {
+            step.node: step.outputs for step in run.steps if step.outputs
+        }
         self._attempts: dict[str, int] = {step.node: step.attempts for step in run.steps}
         self._failures: dict[str, int] = {}
         self._not_before: dict[str, float] = {}
@@ -157,7 +159,9 @@ class Engine:
         if found is None:
             return False
         self._outputs[node.name], origin = found
-        self._set(node.name, "cached", reason=f"result of run {origin}", key=key, outputs=found[0], ended_at=now)
+        self._set(
+            node.name, "cached", reason=f"result of run {origin}", key=key, outputs=found[0], ended_at=now
+        )
         return True
 
     def _settle(self, outcome: Outcome) -> None:
@@ -174,7 +178,11 @@ class Engine:
         if failures <= options.retries:
             pause = pause_s(failures, options.backoff_s)
             self._not_before[outcome.node] = time.monotonic() + pause
-            self._set(outcome.node, "pending", reason=f"attempt {outcome.attempt} {outcome.status}; again in {pause:g} s")
+            self._set(
+                outcome.node,
+                "pending",
+                reason=f"attempt {outcome.attempt} {outcome.status}; again in {pause:g} s",
+            )
             return
         last_line = outcome.error.strip().rpartition("\n")[2]
         self._errors.append(f"{outcome.node}: {last_line}")
@@ -186,7 +194,9 @@ class Engine:
             return
         run, now = self._run.id, self._kernel.clock.now()
         self._pending.append(
-            lambda connection: keys.keep(connection, key, outcome.outputs, run=run, node=outcome.node, now=now)
+            lambda connection: keys.keep(
+                connection, key, outcome.outputs, run=run, node=outcome.node, now=now
+            )
         )
 
     def _finish(self) -> None:
@@ -199,7 +209,9 @@ class Engine:
         with guarded(self._kernel.catalog, self._lease) as connection:
             self._apply(connection)
             connection.execute(pipeline_run.update().where(pipeline_run.c.id == self._run.id).values(change))
-            self._tracking.finish_run(self._run.id, status="failed" if has_failed else "finished", error=error)
+            self._tracking.finish_run(
+                self._run.id, status="failed" if has_failed else "finished", error=error
+            )
 
     def _results(self) -> list[Artifact]:
         """Return the artifacts of the pipeline's result, one for each item of a tuple."""
@@ -211,7 +223,9 @@ class Engine:
             if binding.artifact is None:
                 from everloop.pipelines.attempts import read_binding
 
-                found.append(artifacts.dump(read_binding(binding, self._store), self._store, where="the result"))
+                found.append(
+                    artifacts.dump(read_binding(binding, self._store), self._store, where="the result")
+                )
             else:
                 found.append(binding.artifact)
         return found
@@ -223,7 +237,9 @@ class Engine:
         if argument.kind == "step":
             outputs = self._outputs[argument.name]
             if argument.item is None and self._counts[argument.name] is not None:
-                return Binding(kind="tuple", items=[Binding(kind="artifact", artifact=item) for item in outputs])
+                return Binding(
+                    kind="tuple", items=[Binding(kind="artifact", artifact=item) for item in outputs]
+                )
             return Binding(kind="artifact", artifact=outputs[argument.item or 0])
         if argument.kind in {"value", "file"}:
             value = File(argument.value) if argument.kind == "file" else argument.value
@@ -244,13 +260,24 @@ class Engine:
             self._listener(node, status, reason)
 
     def _record_attempt(self, node: str, number: int) -> None:
-        row = {"run_id": self._run.id, "node": node, "number": number, "status": "running", "worker": this_owner()}
+        row = {
+            "run_id": self._run.id,
+            "node": node,
+            "number": number,
+            "status": "running",
+            "worker": this_owner(),
+        }
         values = {**row, "started_at": self._kernel.clock.now(), "error": "", "log": ""}
         self._pending.append(lambda connection: _run(connection, _NEW_ATTEMPT, values))
 
     def _end_attempt(self, outcome: Outcome) -> None:
         at = {"at_run": self._run.id, "at_node": outcome.node, "at_number": outcome.attempt}
-        how = {"status": outcome.status, "error": outcome.error, "log": outcome.log, "worker": outcome.worker or this_owner()}
+        how = {
+            "status": outcome.status,
+            "error": outcome.error,
+            "log": outcome.log,
+            "worker": outcome.worker or this_owner(),
+        }
         values = {**at, **how, "ended_at": self._kernel.clock.now()}
         self._pending.append(lambda connection: _run(connection, _END_OF_ATTEMPT, values))
 
@@ -312,7 +339,11 @@ def _run(connection: sa.Connection, statement: sa.Executable, values: dict[str, 
 def _change_of_step(fields: tuple[str, ...]) -> sa.Update:
     """Return the statement that sets these columns of a step; built once, because building costs more than running."""
     where = sa.and_(step_run.c.run_id == sa.bindparam("at_run"), step_run.c.node == sa.bindparam("at_node"))
-    return step_run.update().where(where).values({name: sa.bindparam(name) for name in ("status", "reason", *fields)})
+    return (
+        step_run.update()
+        .where(where)
+        .values({name: sa.bindparam(name) for name in ("status", "reason", *fields)})
+    )
 
 
 _NEW_ATTEMPT = step_attempt.insert()

@@ -66,18 +66,24 @@ class Execution:
         with self._closing(lease), self.code(digest) as pipeline:
             self._execute(lease, pipeline, trace(pipeline), listener)
 
-    def execute(self, lease: Lease, pipeline: AnyPipeline, traced: Traced, listener: Listener | None = None) -> None:
+    def execute(
+        self, lease: Lease, pipeline: AnyPipeline, traced: Traced, listener: Listener | None = None
+    ) -> None:
         """Execute a claimed run with a pipeline of this process."""
         with self._closing(lease):
             self._execute(lease, pipeline, traced, listener)
 
-    def _execute(self, lease: Lease, pipeline: AnyPipeline, traced: Traced, listener: Listener | None) -> None:
+    def _execute(
+        self, lease: Lease, pipeline: AnyPipeline, traced: Traced, listener: Listener | None
+    ) -> None:
         run = self._prepare(lease, pipeline, traced)
         active = self.tracking.attach(run.id)
         root = None
         if run.bundle is not None and run.options.executor != "inline":
             root = self.extracted(bundles.read(self.kernel.objects, run.bundle), run.bundle)
-        context = ExecutorContext(self.kernel, self.store, traced.steps, run.bundle, root, run.options.workers)
+        context = ExecutorContext(
+            self.kernel, self.store, traced.steps, run.bundle, root, run.options.workers
+        )
         active.activate()
         try:
             engine = Engine(
@@ -144,7 +150,9 @@ class Execution:
             with guarded(self.kernel.catalog, lease) as connection:
                 change = {"status": status, "error": error, "ended_at": now}
                 connection.execute(pipeline_run.update().where(pipeline_run.c.id == lease.run).values(change))
-                end_tracked(self.tracking, connection, lease.run, "failed" if status == "failed" else "killed", error)
+                end_tracked(
+                    self.tracking, connection, lease.run, "failed" if status == "failed" else "killed", error
+                )
         except LeaseLostError:
             return
 

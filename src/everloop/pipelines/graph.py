@@ -55,7 +55,9 @@ class Symbol:
     def __getitem__(self, index: int) -> Symbol:
         """Return one item of a step's declared tuple."""
         if self.count is None or not isinstance(index, int) or not -self.count <= index < self.count:
-            self._refuse("takes an item of it. Declare the step's result as `tuple[A, B]`, or do it inside a step")
+            self._refuse(
+                "takes an item of it. Declare the step's result as `tuple[A, B]`, or do it inside a step"
+            )
         place = index % self.count
         argument = Argument(kind="step", name=self.argument.name, item=place)
         return Symbol(argument, f"{self.label}[{place}]")

@@ -69,7 +69,13 @@ def is_dead(owner: str) -> bool:
 
 
 def claim(
-    catalog: Catalog, run_id: str, *, owner: str, length_s: float = LEASE_S, also: Sequence[str] = (), now: datetime
+    catalog: Catalog,
+    run_id: str,
+    *,
+    owner: str,
+    length_s: float = LEASE_S,
+    also: Sequence[str] = (),
+    now: datetime,
 ) -> Lease:
     """Claim one run: queued, or running under a lease that expired or whose owner is dead.
 
@@ -88,9 +94,12 @@ def claim(
         row = connection.execute(sa.select(pipeline_run).where(pipeline_run.c.id == run_id)).one()
         clock = catalog.now(connection)
         is_free = row.status in {"queued", *also} or (
-            row.status == "running" and (row.lease_until is None or row.lease_until < clock or is_dead(row.owner))
+            row.status == "running"
+            and (row.lease_until is None or row.lease_until < clock or is_dead(row.owner))
         )
-        lease = _take(connection, row, owner=owner, length_s=length_s, clock=clock, now=now) if is_free else None
+        lease = (
+            _take(connection, row, owner=owner, length_s=length_s, clock=clock, now=now) if is_free else None
+        )
     if lease is None:
         raise RunIsTakenError(
             f"run {run_id} is {row.status}" + (f" in {row.owner} until {row.lease_until}" if row.status == "running" else "")
@@ -105,16 +114,28 @@ def claim_next(catalog: Catalog, *, owner: str, length_s: float = LEASE_S, now: 
     table = pipeline_run.c
     with catalog.transaction() as connection:
         clock = catalog.now(connection)
-        waits = sa.or_(table.status == "queued", sa.and_(table.status == "running", table.lease_until < clock))
+        waits = sa.or_(
+            table.status == "queued", sa.and_(table.status == "running", table.lease_until < clock)
+        )
         query = sa.select(pipeline_run).where(waits, table.bundle.is_not(None)).order_by(table.id).limit(1)
         if catalog.dialect == "postgresql":
             query = query.with_for_update(skip_locked=True)
         row = connection.execute(query).first()
-        return None if row is None else _take(connection, row, owner=owner, length_s=length_s, clock=clock, now=now)
+        return (
+            None
+            if row is None
+            else _take(connection, row, owner=owner, length_s=length_s, clock=clock, now=now)
+        )
 
 
 def _take(
-    connection: sa.Connection, row: sa.Row[tuple[object, ...]], *, owner: str, length_s: float, clock: datetime, now: datetime
+    connection: sa.Connection,
+    row: sa.Row[tuple[object, ...]],
+    *,
+    owner: str,
+    length_s: float,
+    clock: datetime,
+    now: datetime,
 ) -> Lease | None:
     change = {
         "status": "running",
@@ -125,7 +146,9 @@ def _take(
         "ended_at": None,
         "error": "",
     }
-    where = sa.and_(pipeline_run.c.id == row.id, pipeline_run.c.fence == row.fence, pipeline_run.c.status == row.status)
+    where = sa.and_(
+        pipeline_run.c.id == row.id, pipeline_run.c.fence == row.fence, pipeline_run.c.status == row.status
+    )
     if connection.execute(pipeline_run.update().where(where).values(change)).rowcount != 1:
         return None
     begin_again(connection, row.id, now)
@@ -135,7 +158,9 @@ def _take(
 def begin_again(connection: sa.Connection, run_id: str, now: datetime) -> None:
     """Put back every step that has no result, and mark the attempts of a lost engine."""
     lost = sa.and_(step_attempt.c.run_id == run_id, step_attempt.c.status == "running")
-    connection.execute(step_attempt.update().where(lost).values(status="lost", ended_at=now, error="the process went away"))
+    connection.execute(
+        step_attempt.update().where(lost).values(status="lost", ended_at=now, error="the process went away")
+    )
     open_steps = sa.and_(step_run.c.run_id == run_id, step_run.c.status.not_in(["done", "cached"]))
     connection.execute(step_run.update().where(open_steps).values(status="pending", ended_at=None))
 

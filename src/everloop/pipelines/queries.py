@@ -116,7 +116,9 @@ def read_steps(connection: sa.Connection, run_id: str) -> list[StepRun]:
     ]
 
 
-def list_runs(connection: sa.Connection, *, name: str, status: str, limit: int, after: str) -> list[PipelineRun]:
+def list_runs(
+    connection: sa.Connection, *, name: str, status: str, limit: int, after: str
+) -> list[PipelineRun]:
     """Return runs without their steps, newest first."""
     query = sa.select(pipeline_run).order_by(pipeline_run.c.id.desc()).limit(limit)
     if name:
@@ -154,7 +156,10 @@ def nearest_key(connection: sa.Connection, step: StepRun, pipeline_name: str) ->
     """Return the key of the latest earlier run of a node, and that run."""
     table = step_run.c
     where = sa.and_(
-        table.pipeline == pipeline_name, table.node == step.node, table.run_id < step.run, table.key.is_not(None)
+        table.pipeline == pipeline_name,
+        table.node == step.node,
+        table.run_id < step.run,
+        table.key.is_not(None),
     )
     query = sa.select(table.key, table.run_id).where(where).order_by(table.run_id.desc()).limit(1)
     row = connection.execute(query).first()
@@ -188,7 +193,10 @@ def read_ticks(connection: sa.Connection, schedule_id: str, limit: int) -> list[
     """Return the latest ticks of a schedule."""
     query = sa.select(schedule_tick).where(schedule_tick.c.schedule_id == schedule_id)
     rows = connection.execute(query.order_by(schedule_tick.c.nominal.desc()).limit(limit))
-    return [Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at) for row in rows]
+    return [
+        Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at)
+        for row in rows
+    ]
 
 
 def require_pipeline(connection: sa.Connection, name: str) -> tuple[PipelineVersion, str]:

@@ -41,7 +41,9 @@ class Resolved:
     params: dict[str, Plain]
 
 
-def resolve(pipeline: AnyPipeline, given: Mapping[str, object], *, reader: TableReader, store: Store) -> Resolved:
+def resolve(
+    pipeline: AnyPipeline, given: Mapping[str, object], *, reader: TableReader, store: Store
+) -> Resolved:
     """Store the inputs of a run.
 
     Raises:
@@ -60,7 +62,9 @@ def resolve(pipeline: AnyPipeline, given: Mapping[str, object], *, reader: Table
             for name, item in found.items()
             if item.codec == "table" and item.facts.get("name")
         ],
-        params={name: value for name, value in ready.items() if isinstance(value, str | int | float | bool | None)},
+        params={
+            name: value for name, value in ready.items() if isinstance(value, str | int | float | bool | None)
+        },
     )
 
 

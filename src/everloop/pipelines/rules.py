@@ -133,10 +133,14 @@ def check_schedule(cron: str, timezone: str) -> None:
             f"{cron!r} is no cron expression: {error}. Write five fields, for example `0 6 * * 1`."
         ) from error
     except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidScheduleError(f"{timezone!r} is no time zone. Use an IANA name such as Europe/Zurich.") from error
+        raise InvalidScheduleError(
+            f"{timezone!r} is no time zone. Use an IANA name such as Europe/Zurich."
+        ) from error
 
 
-def due_ticks(*, cron: str, timezone: str, seen_until: datetime, now: datetime, catch_up: CatchUp) -> list[datetime]:
+def due_ticks(
+    *, cron: str, timezone: str, seen_until: datetime, now: datetime, catch_up: CatchUp
+) -> list[datetime]:
     """Return the nominal times after `seen_until` up to `now` for which a run is owed, oldest first, in UTC.
 
     `latest` owes one run for any number of missed ticks, `all` owes each of them, `none` owes a tick only within

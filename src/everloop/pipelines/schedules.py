@@ -70,7 +70,12 @@ def _owed(plan: Schedule, events: Sequence[Event]) -> Sequence[Event]:
 
 
 def _fire(
-    connection: sa.Connection, kernel: Kernel, plan: Schedule, nominal: str, inputs: dict[str, object], now: datetime
+    connection: sa.Connection,
+    kernel: Kernel,
+    plan: Schedule,
+    nominal: str,
+    inputs: dict[str, object],
+    now: datetime,
 ) -> list[str]:
     """Insert the tick and its run; nothing when another scheduler was first."""
     run_id = new_id()

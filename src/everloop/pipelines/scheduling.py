@@ -36,7 +36,9 @@ class Schedules(Service):
         """Make one pass of the scheduler; return the ids of the runs it queued."""
         return schedules.tick(self.kernel, now or self.kernel.clock.now())
 
-    @operation("POST /schedules", needs="pipeline.schedule", emits="pipeline.scheduled", cli="pipeline schedule")
+    @operation(
+        "POST /schedules", needs="pipeline.schedule", emits="pipeline.scheduled", cli="pipeline schedule"
+    )
     def add_schedule(
         self,
         pipeline: str,
@@ -92,8 +94,16 @@ class Schedules(Service):
             options=options or RunOptions(),
         )
         with self.kernel.catalog.transaction() as connection:
-            connection.execute(schedules_table.insert().values({name: getattr(made, name) for name in made.__struct_fields__}))
-            self.emit(connection, subject=f"schedule:{made.id}", payload={"pipeline": pipeline, "cron": cron, "dataset": dataset})
+            connection.execute(
+                schedules_table.insert().values(
+                    {name: getattr(made, name) for name in made.__struct_fields__}
+                )
+            )
+            self.emit(
+                connection,
+                subject=f"schedule:{made.id}",
+                payload={"pipeline": pipeline, "cron": cron, "dataset": dataset},
+            )
         return made
 
     @operation("GET /schedules", needs="pipeline.read", cli="pipeline schedules")
@@ -102,13 +112,21 @@ class Schedules(Service):
         with self.kernel.catalog.read() as connection:
             return queries.read_schedules(connection)
 
-    @operation("POST /schedules/{schedule}/pause", needs="pipeline.schedule", emits="pipeline.schedule_paused", cli="pipeline pause")
+    @operation(
+        "POST /schedules/{schedule}/pause",
+        needs="pipeline.schedule",
+        emits="pipeline.schedule_paused",
+        cli="pipeline pause",
+    )
     def pause_schedule(self, schedule: str) -> Schedule:
         """Stop a schedule from starting runs; ticks meanwhile are not made up."""
         return self._set_paused(schedule, is_paused=True)
 
     @operation(
-        "POST /schedules/{schedule}/start", needs="pipeline.schedule", emits="pipeline.schedule_started", cli="pipeline start"
+        "POST /schedules/{schedule}/start",
+        needs="pipeline.schedule",
+        emits="pipeline.schedule_started",
+        cli="pipeline start",
     )
     def start_schedule(self, schedule: str) -> Schedule:
         """Let a paused schedule start runs again, from now on."""
@@ -125,13 +143,17 @@ class Schedules(Service):
         with self.kernel.catalog.transaction() as connection:
             found = queries.read_schedules(connection, schedule_id=schedule)
             if not found:
-                raise ScheduleNotFoundError(f"there is no schedule {schedule}.", subject=f"schedule:{schedule}")
+                raise ScheduleNotFoundError(
+                    f"there is no schedule {schedule}.", subject=f"schedule:{schedule}"
+                )
             if found[0].is_paused == is_paused:
                 self.unchanged()
                 return found[0]
             change: dict[str, object] = {"is_paused": is_paused}
             if not is_paused:
                 change |= {"seen_until": self.kernel.clock.now(), "position": position}
-            connection.execute(schedules_table.update().where(schedules_table.c.id == schedule).values(change))
+            connection.execute(
+                schedules_table.update().where(schedules_table.c.id == schedule).values(change)
+            )
             self.emit(connection, subject=f"schedule:{schedule}", payload={"is_paused": is_paused})
             return queries.read_schedules(connection, schedule_id=schedule)[0]

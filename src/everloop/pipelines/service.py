@@ -153,7 +153,9 @@ class Pipelines(Schedules):
         self._execution.execute(lease, pipeline, traced, listener)
         return self.get(run_id)
 
-    def _run_remote(self, pipeline: AnyPipeline | str, inputs: Mapping[str, object], options: RunOptions) -> PipelineRun:
+    def _run_remote(
+        self, pipeline: AnyPipeline | str, inputs: Mapping[str, object], options: RunOptions
+    ) -> PipelineRun:
         return self._wait(self.submit(pipeline, inputs, options=options))
 
     def _wait(self, run: PipelineRun) -> PipelineRun:
@@ -163,7 +165,11 @@ class Pipelines(Schedules):
         return run
 
     def submit(
-        self, pipeline: AnyPipeline | str, inputs: Mapping[str, object] | None = None, *, options: RunOptions | None = None
+        self,
+        pipeline: AnyPipeline | str,
+        inputs: Mapping[str, object] | None = None,
+        *,
+        options: RunOptions | None = None,
     ) -> PipelineRun:
         """Queue a run for any worker; a decorated function is registered first.
 
@@ -218,7 +224,11 @@ class Pipelines(Schedules):
         if self.kernel.is_remote:
             return self._wait(self.requeue(run_id))
         lease = leases.claim(
-            self.kernel.catalog, run_id, owner=leases.this_owner(), also=("failed", "cancelled"), now=self.kernel.clock.now()
+            self.kernel.catalog,
+            run_id,
+            owner=leases.this_owner(),
+            also=("failed", "cancelled"),
+            now=self.kernel.clock.now(),
         )
         self._say_pinned(lease, run)
         self._execution.execute_bundle(lease, run.bundle, listener)
@@ -293,8 +303,12 @@ class Pipelines(Schedules):
 
     # -- operations ------------------------------------------------------------------------------------------------
 
-    @operation("PUT /pipelines/{name}", needs="pipeline.write", emits="pipeline.registered", cli="pipeline register")
-    def create_pipeline(self, name: str, *, bundle: str, entry: str, graph: Graph, origin: str = "") -> PipelineVersion:
+    @operation(
+        "PUT /pipelines/{name}", needs="pipeline.write", emits="pipeline.registered", cli="pipeline register"
+    )
+    def create_pipeline(
+        self, name: str, *, bundle: str, entry: str, graph: Graph, origin: str = ""
+    ) -> PipelineVersion:
         """Keep a pipeline's code bundle, entry and graph under its name; runs that exist keep their own code."""
         code = parse_digest(bundle)
         values = {"bundle": code, "entry": entry, "origin": origin, "graph": graph}
@@ -304,7 +318,9 @@ class Pipelines(Schedules):
             if known is not None and (known[0].bundle, known[0].entry) == (bundle, entry):
                 self.unchanged()
                 return known[0]
-            statement = queries.upsert(connection, pipelines_table).values(name=name, updated_at=now, **values)
+            statement = queries.upsert(connection, pipelines_table).values(
+                name=name, updated_at=now, **values
+            )
             change = {**values, "updated_at": now}
             connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=change))
             self.emit(connection, subject=f"pipeline:{name}", payload={"bundle": bundle, "entry": entry})
@@ -322,7 +338,12 @@ class Pipelines(Schedules):
         with self.kernel.catalog.read() as connection:
             return queries.list_pipelines(connection, limit=limit, after=after)
 
-    @operation("POST /pipelines/{name}/runs", needs="pipeline.run", emits="pipeline.run_queued", cli="pipeline submit")
+    @operation(
+        "POST /pipelines/{name}/runs",
+        needs="pipeline.run",
+        emits="pipeline.run_queued",
+        cli="pipeline submit",
+    )
     def create_run(
         self, name: str, *, inputs: dict[str, Any] | None = None, options: RunOptions | None = None
     ) -> PipelineRun:
@@ -348,7 +369,9 @@ class Pipelines(Schedules):
                 entry=version.entry,
                 origin=origin,
             )
-            self.emit(connection, subject=f"run:{run_id}", payload={"pipeline": name, "bundle": version.bundle})
+            self.emit(
+                connection, subject=f"run:{run_id}", payload={"pipeline": name, "bundle": version.bundle}
+            )
         return self.get(run_id)
 
     @operation("GET /pipeline-runs/{run}", needs="pipeline.read", cli="pipeline run")
@@ -381,7 +404,12 @@ class Pipelines(Schedules):
         with self.kernel.catalog.read() as connection:
             return queries.read_attempts(connection, run, node)
 
-    @operation("POST /pipeline-runs/{run}/cancel", needs="pipeline.run", emits="pipeline.run_cancelled", cli="pipeline cancel")
+    @operation(
+        "POST /pipeline-runs/{run}/cancel",
+        needs="pipeline.run",
+        emits="pipeline.run_cancelled",
+        cli="pipeline cancel",
+    )
     def cancel(self, run: str) -> PipelineRun:
         """Stop a run; the engine that works on it can write nothing more. `resume` goes on with it."""
         with self.kernel.catalog.transaction() as connection:
@@ -409,8 +437,12 @@ class Pipelines(Schedules):
             if before.status not in {"failed", "cancelled"}:
                 self.unchanged()
                 return before
-            connection.execute(pipeline_run.update().where(pipeline_run.c.id == run).values(status="queued", ended_at=None))
-            self.emit(connection, subject=f"run:{run}", payload={"pipeline": before.pipeline, "was": before.status})
+            connection.execute(
+                pipeline_run.update().where(pipeline_run.c.id == run).values(status="queued", ended_at=None)
+            )
+            self.emit(
+                connection, subject=f"run:{run}", payload={"pipeline": before.pipeline, "was": before.status}
+            )
         return self.get(run)
 
     @operation("GET /pipeline-runs/{run}/explanation", needs="pipeline.read", cli="pipeline explain")
@@ -418,7 +450,10 @@ class Pipelines(Schedules):
         """Return for each step which parts of its cache key differ from the nearest earlier run."""
         found = self.get(run)
         with self.kernel.catalog.read() as connection:
-            return [rules.explain(step, queries.nearest_key(connection, step, found.pipeline)) for step in found.steps]
+            return [
+                rules.explain(step, queries.nearest_key(connection, step, found.pipeline))
+                for step in found.steps
+            ]
 
 
 def _check_refresh(traced: Traced, options: RunOptions) -> None:

@@ -21,7 +21,11 @@ from everloop.core.errors import ConflictError
 
 _OURS = str(Path(__file__).resolve().parents[1])
 _INSTALLED = tuple(
-    {str(Path(path).resolve()) for key, path in sysconfig.get_paths().items() if key in {"stdlib", "platstdlib", "purelib", "platlib"}}
+    {
+        str(Path(path).resolve())
+        for key, path in sysconfig.get_paths().items()
+        if key in {"stdlib", "platstdlib", "purelib", "platlib"}
+    }
 )
 _SITE = ("site-packages", "dist-packages")
 
@@ -77,7 +81,11 @@ class Source:
             inner = prefix
             if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 self.definitions.setdefault(prefix + child.name, []).append(child)
-                inner = f"{prefix}{child.name}." if isinstance(child, ast.ClassDef) else f"{prefix}{child.name}.<locals>."
+                inner = (
+                    f"{prefix}{child.name}."
+                    if isinstance(child, ast.ClassDef)
+                    else f"{prefix}{child.name}.<locals>."
+                )
             elif isinstance(child, ast.Lambda):
                 self.lambdas.setdefault(child.lineno, []).append(child)
                 inner = f"{prefix}<lambda>.<locals>."
@@ -105,7 +113,11 @@ def first_line(node: ast.AST) -> int:
 
 def _bound_names(statement: ast.stmt) -> set[str]:
     """Names a simple statement assigns, and those it changes in place (`TABLE["a"] = 1`, `NAMES.append(x)`)."""
-    names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    names = {
+        node.id
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    }
     for node in ast.walk(statement):
         target: ast.AST = node
         if isinstance(node, ast.Subscript | ast.Attribute):
@@ -162,7 +174,10 @@ def is_project(module: ModuleType) -> bool:
     """Say whether a module is the user's own code: not installed, not the standard library, not Everloop."""
     if module.__name__ == "__main__":
         return True
-    if module.__name__ in sys.builtin_module_names or module.__name__.split(".")[0] in sys.stdlib_module_names:
+    if (
+        module.__name__ in sys.builtin_module_names
+        or module.__name__.split(".")[0] in sys.stdlib_module_names
+    ):
         return False
     filename = getattr(module, "__file__", None)
     if filename is None:
@@ -192,7 +207,9 @@ def package_version(top_level: str) -> str:
         return f"{top_level}=={importlib.metadata.version(top_level)}"
     except importlib.metadata.PackageNotFoundError:
         names = sorted(set(_distributions().get(top_level, [])))
-    return ",".join(f"{name}=={importlib.metadata.version(name)}" for name in names) or f"{top_level}==unknown"
+    return (
+        ",".join(f"{name}=={importlib.metadata.version(name)}" for name in names) or f"{top_level}==unknown"
+    )
 
 
 def normalise(node: ast.AST, *, without_decorators: bool = False) -> str:

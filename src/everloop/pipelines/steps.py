@@ -93,7 +93,11 @@ class Step(Generic[P, R]):
     ) -> Step[P, R]:
         """Return the same step with other options; see `StepOptions` for their meaning. Durations read `"90s"`, `"7d"`."""
         change = _options(retries=retries, backoff=backoff, timeout=timeout, cache=cache, ttl=ttl, on=on)
-        return Step(cast("Callable[P, R]", self.function), msgspec.structs.replace(self.options, **change), name or self.name)
+        return Step(
+            cast("Callable[P, R]", self.function),
+            msgspec.structs.replace(self.options, **change),
+            name or self.name,
+        )
 
     @property
     def identity(self) -> str:
@@ -159,7 +163,9 @@ def step(
     on: tuple[str, ...] = ...,
     name: str = ...,
 ) -> _StepMaker: ...
-def step(function: Callable[P, R] | None = None, /, *, name: str = "", **options: Any) -> Step[P, R] | _StepMaker:
+def step(
+    function: Callable[P, R] | None = None, /, *, name: str = "", **options: Any
+) -> Step[P, R] | _StepMaker:
     """Make a step of a plain function.
 
     Args:
@@ -201,8 +207,12 @@ def hints_of(function: FunctionType) -> dict[str, Any]:
     try:
         return get_type_hints(function)
     except (NameError, AttributeError, TypeError):
-        names = {name: value for name, value in function.__annotations__.items() if not isinstance(value, str)}
-        return names | {name: found for name, text in _texts(function) if (found := _resolve(function, text)) is not None}
+        names = {
+            name: value for name, value in function.__annotations__.items() if not isinstance(value, str)
+        }
+        return names | {
+            name: found for name, text in _texts(function) if (found := _resolve(function, text)) is not None
+        }
 
 
 def _texts(function: FunctionType) -> list[tuple[str, str]]:
@@ -226,7 +236,9 @@ def _options(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - each option has 
             if value is not None:
                 fields[f"{name}_s"] = parse_duration(value).total_seconds()
         elif name not in {"retries", "cache", "on"}:
-            raise InvalidStepError(f"a step has no option {name!r}. It knows retries, backoff, timeout, cache, ttl, on, name.")
+            raise InvalidStepError(
+                f"a step has no option {name!r}. It knows retries, backoff, timeout, cache, ttl, on, name."
+            )
         elif value is not None:
             fields[name] = value
     return fields

@@ -107,7 +107,9 @@ class ExecutorContract:
         """Run a pipeline with the executor under test."""
         return pipelines.run(flow, inputs, executor=self.executor)
 
-    def test_values_reach_steps_through_the_store(self, pipelines: Pipelines, flows: dict[str, AnyPipeline]) -> None:
+    def test_values_reach_steps_through_the_store(
+        self, pipelines: Pipelines, flows: dict[str, AnyPipeline]
+    ) -> None:
         """A step that changes its argument in place changes nothing for another step."""
         run = self.run(pipelines, flows["plain"], n=4)
 
@@ -131,7 +133,9 @@ class ExecutorContract:
         assert run.status == "failed"
         assert "ValueError: on purpose" in pipelines.attempts(run.id)[0].error
 
-    def test_an_attempt_past_its_time_has_failed(self, pipelines: Pipelines, flows: dict[str, AnyPipeline]) -> None:
+    def test_an_attempt_past_its_time_has_failed(
+        self, pipelines: Pipelines, flows: dict[str, AnyPipeline]
+    ) -> None:
         """A time-out ends the attempt as `timed_out`."""
         run = self.run(pipelines, flows["sleeping"])
 

@@ -1,4 +1,3 @@
-
 """The contract of an object store: subclass it, give the fixture `objects`, and pytest runs every claim.
 
 class TestMyStore(ObjectStoreContract):

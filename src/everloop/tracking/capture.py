@@ -44,7 +44,9 @@ def capture(objects: Objects) -> Capture:
 @functools.cache
 def environment_lock() -> bytes:
     """Return the installed distributions as lines `name==version`, sorted; read once per process."""
-    lines = {f"{item.metadata['Name'].lower()}=={item.version}" for item in importlib.metadata.distributions()}
+    lines = {
+        f"{item.metadata['Name'].lower()}=={item.version}" for item in importlib.metadata.distributions()
+    }
     return ("\n".join(sorted(lines)) + "\n").encode()
 
 

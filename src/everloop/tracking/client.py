@@ -41,7 +41,14 @@ class Sink(Protocol):
     """Where a run's values go: the verbs of `Tracking` that an active run needs."""
 
     def log_batch(
-        self, run: str, *, writer: str, sequence: int, points: list[Point], params: dict[str, Plain], tags: dict[str, str]
+        self,
+        run: str,
+        *,
+        writer: str,
+        sequence: int,
+        points: list[Point],
+        params: dict[str, Plain],
+        tags: dict[str, str],
     ) -> int:
         """Apply one batch once."""
         ...
@@ -77,7 +84,9 @@ class ActiveRun:
         self._lock = threading.RLock()
         self._token: Token[ActiveRun | None] | None = None
 
-    def log(self, values: Mapping[str, float] | None = None, *, step: float | None = None, **metrics: float) -> None:
+    def log(
+        self, values: Mapping[str, float] | None = None, *, step: float | None = None, **metrics: float
+    ) -> None:
         """Append one value of each metric.
 
         Args:
@@ -91,7 +100,9 @@ class ActiveRun:
                 at = self._steps.get(name, 0.0) if step is None else float(step)
                 self._steps[name] = at + 1
                 number = float(value)
-                self._points.append(Point(name=name, value=number if math.isfinite(number) else None, step=at, time=now))
+                self._points.append(
+                    Point(name=name, value=number if math.isfinite(number) else None, step=at, time=now)
+                )
             if len(self._points) >= _FLUSH_POINTS or time.monotonic() - self._flushed_at > _FLUSH_S:
                 self.flush()
 

@@ -29,9 +29,13 @@ def upsert(connection: sa.Connection, table: sa.Table) -> sqlite.Insert | postgr
     return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
 
 
-def insert_missing(connection: sa.Connection, table: sa.Table, values: Mapping[str, object], *, key: str) -> bool:
+def insert_missing(
+    connection: sa.Connection, table: sa.Table, values: Mapping[str, object], *, key: str
+) -> bool:
     """Insert a row unless its primary key is there; say whether it was inserted."""
-    statement: Insert = upsert(connection, table).values(values).on_conflict_do_nothing().returning(table.c[key])
+    statement: Insert = (
+        upsert(connection, table).values(values).on_conflict_do_nothing().returning(table.c[key])
+    )
     return connection.execute(statement).first() is not None
 
 
@@ -54,14 +58,18 @@ def set_tags(connection: sa.Connection, run_id: str, tags: Mapping[str, str]) ->
     """Set tags; a name that is there gets the new value."""
     for name, value in tags.items():
         statement = upsert(connection, run_tag).values(run_id=run_id, name=name, value=value)
-        connection.execute(statement.on_conflict_do_update(index_elements=["run_id", "name"], set_={"value": value}))
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=["run_id", "name"], set_={"value": value})
+        )
 
 
 def add_points(connection: sa.Connection, run_id: str, points: Sequence[Point]) -> None:
     """Append points and move the last values."""
     if not points:
         return
-    rows = [{"run_id": run_id, "name": p.name, "step": p.step, "time": p.time, "value": p.value} for p in points]
+    rows = [
+        {"run_id": run_id, "name": p.name, "step": p.step, "time": p.time, "value": p.value} for p in points
+    ]
     connection.execute(run_metric.insert(), rows)
     last: dict[str, Point] = {}
     for point in points:
@@ -69,7 +77,13 @@ def add_points(connection: sa.Connection, run_id: str, points: Sequence[Point]) 
         if before is None or point.step >= before.step:
             last[point.name] = point
     for point in last.values():
-        row = {"run_id": run_id, "name": point.name, "step": point.step, "time": point.time, "value": point.value}
+        row = {
+            "run_id": run_id,
+            "name": point.name,
+            "step": point.step,
+            "time": point.time,
+            "value": point.value,
+        }
         statement = upsert(connection, run_metric_last).values(row)
         change = {name: statement.excluded[name] for name in ("step", "time", "value")}
         newer = run_metric_last.c.step <= statement.excluded.step
@@ -84,7 +98,9 @@ def read_run(connection: sa.Connection, run_id: str) -> Run | None:
     return found[0] if found else None
 
 
-def list_runs(connection: sa.Connection, *, experiment: str, status: str, limit: int, after: str) -> list[Run]:
+def list_runs(
+    connection: sa.Connection, *, experiment: str, status: str, limit: int, after: str
+) -> list[Run]:
     """Return runs, newest first: one query for runs and one for each kind of value."""
     query = sa.select(run).order_by(run.c.id.desc()).limit(limit)
     if experiment:
@@ -114,14 +130,18 @@ def _fill(connection: sa.Connection, rows: Sequence[sa.Row[tuple[object, ...]]])
             capture=row.capture,
             params={item.name: item.value for item in params.get(row.id, [])},
             tags={item.name: item.value for item in tags.get(row.id, [])},
-            metrics=[Metric(name=m.name, value=m.value, step=m.step, time=m.time) for m in metrics.get(row.id, [])],
+            metrics=[
+                Metric(name=m.name, value=m.value, step=m.step, time=m.time) for m in metrics.get(row.id, [])
+            ],
             inputs=[DatasetInput(name=i.name, ref=i.ref, digest=i.digest) for i in inputs.get(row.id, [])],
         )
         for row in rows
     ]
 
 
-def _by_run(connection: sa.Connection, table: sa.Table, ids: Sequence[str]) -> dict[str, list[sa.Row[tuple[object, ...]]]]:
+def _by_run(
+    connection: sa.Connection, table: sa.Table, ids: Sequence[str]
+) -> dict[str, list[sa.Row[tuple[object, ...]]]]:
     found: dict[str, list[sa.Row[tuple[object, ...]]]] = {}
     if ids:
         query = sa.select(table).where(table.c.run_id.in_(ids)).order_by(table.c.run_id, table.c.name)
@@ -134,11 +154,16 @@ def list_experiments(connection: sa.Connection) -> list[Experiment]:
     """Return the experiments with the number of their runs."""
     counts = sa.select(run.c.experiment, sa.func.count().label("runs")).group_by(run.c.experiment).subquery()
     query = (
-        sa.select(experiment.c.name, experiment.c.created_at, sa.func.coalesce(counts.c.runs, 0).label("runs"))
+        sa.select(
+            experiment.c.name, experiment.c.created_at, sa.func.coalesce(counts.c.runs, 0).label("runs")
+        )
         .outerjoin(counts, counts.c.experiment == experiment.c.name)
         .order_by(experiment.c.name)
     )
-    return [Experiment(name=row.name, created_at=row.created_at, runs=row.runs) for row in connection.execute(query)]
+    return [
+        Experiment(name=row.name, created_at=row.created_at, runs=row.runs)
+        for row in connection.execute(query)
+    ]
 
 
 def history(connection: sa.Connection, run_id: str, *, name: str, limit: int, after: float) -> list[Point]:

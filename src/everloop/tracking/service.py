@@ -79,7 +79,9 @@ class Tracking(Service):
         """Return a run that another process started, to log to it."""
         return ActiveRun(self, self.kernel.objects, self.kernel.clock, run_id=run_id)
 
-    @operation("POST /runs", needs="run.write", emits="run.started", cli=None, cli_reason="a run starts from code")
+    @operation(
+        "POST /runs", needs="run.write", emits="run.started", cli=None, cli_reason="a run starts from code"
+    )
     def create_run(
         self,
         *,
@@ -96,12 +98,22 @@ class Tracking(Service):
             if self._go_on(connection, id):
                 return queries.read_run(connection, id) or self._missing(id)
             now = self.kernel.clock.now()
-            queries.insert_missing(connection, experiments, {"name": experiment, "created_at": now}, key="name")
-            values = {"id": id, "experiment": experiment, "name": name, "status": "running", "created_at": now}
+            queries.insert_missing(
+                connection, experiments, {"name": experiment, "created_at": now}, key="name"
+            )
+            values = {
+                "id": id,
+                "experiment": experiment,
+                "name": name,
+                "status": "running",
+                "created_at": now,
+            }
             connection.execute(runs.insert().values(**values, error="", capture=capture or Capture()))
             queries.set_params(connection, id, params or {})
             queries.set_tags(connection, id, tags or {})
-            event = self.emit(connection, subject=f"run:{id}", payload={"experiment": experiment, "name": name})
+            event = self.emit(
+                connection, subject=f"run:{id}", payload={"experiment": experiment, "name": name}
+            )
             self._link_inputs(connection, id, inputs or [], event)
             return queries.read_run(connection, id) or self._missing(id)
 
@@ -128,7 +140,11 @@ class Tracking(Service):
             )
 
     @operation(
-        "POST /runs/{run}/batches", needs="run.write", emits="run.logged", cli=None, cli_reason="values come from code"
+        "POST /runs/{run}/batches",
+        needs="run.write",
+        emits="run.logged",
+        cli=None,
+        cli_reason="values come from code",
     )
     def log_batch(
         self,
@@ -164,7 +180,9 @@ class Tracking(Service):
             change = {"status": status, "error": error, "ended_at": self.kernel.clock.now()}
             connection.execute(runs.update().where(runs.c.id == run).values(change))
             kind = "run.finished" if status == "finished" else f"run.{status}"
-            self.emit(connection, kind=kind, subject=f"run:{run}", payload={"status": status, "error": error[:500]})
+            self.emit(
+                connection, kind=kind, subject=f"run:{run}", payload={"status": status, "error": error[:500]}
+            )
             return queries.read_run(connection, run) or self._missing(run)
 
     @operation("GET /runs/{run}", needs="run.read", cli="runs show")
@@ -186,7 +204,9 @@ class Tracking(Service):
             after: id of the last run of the page before.
         """
         with self.kernel.catalog.read() as connection:
-            return queries.list_runs(connection, experiment=experiment, status=status, limit=limit, after=after)
+            return queries.list_runs(
+                connection, experiment=experiment, status=status, limit=limit, after=after
+            )
 
     @operation("GET /experiments", needs="run.read", cli="runs experiments")
     def experiments(self) -> builtins.list[Experiment]:
@@ -195,7 +215,9 @@ class Tracking(Service):
             return queries.list_experiments(connection)
 
     @operation("GET /runs/{run}/history", needs="run.read", cli="runs metrics")
-    def history(self, run: str, *, name: str = "", limit: int = 10_000, after: int = 0) -> builtins.list[Point]:
+    def history(
+        self, run: str, *, name: str = "", limit: int = 10_000, after: int = 0
+    ) -> builtins.list[Point]:
         """Return the points of a metric (of all metrics without a name) in the order of name and step.
 
         Args:
@@ -210,18 +232,28 @@ class Tracking(Service):
             return queries.history(connection, run, name=name, limit=limit, after=after)
 
     @operation(
-        "POST /runs/{run}/artifacts", needs="run.write", emits="run.artifact_recorded", cli=None, cli_reason="from code"
+        "POST /runs/{run}/artifacts",
+        needs="run.write",
+        emits="run.artifact_recorded",
+        cli=None,
+        cli_reason="from code",
     )
     def record_artifact(self, run: str, *, name: str, digest: str, size_bytes: int) -> RunArtifact:
         """Name a stored object as an output of a run; the same name again replaces it."""
         artifact = RunArtifact(
-            run=run, name=name, digest=parse_digest(digest), size_bytes=size_bytes, created_at=self.kernel.clock.now()
+            run=run,
+            name=name,
+            digest=parse_digest(digest),
+            size_bytes=size_bytes,
+            created_at=self.kernel.clock.now(),
         )
         values = {"run_id": run, "name": name, "digest": artifact.digest, "size_bytes": size_bytes}
         with self.kernel.catalog.transaction() as connection:
             if not queries.exists(connection, run):
                 self._missing(run)
-            connection.execute(run_artifact.delete().where(run_artifact.c.run_id == run, run_artifact.c.name == name))
+            connection.execute(
+                run_artifact.delete().where(run_artifact.c.run_id == run, run_artifact.c.name == name)
+            )
             connection.execute(run_artifact.insert().values(**values, created_at=artifact.created_at))
             self.emit(connection, subject=f"run:{run}", payload={"name": name, "digest": digest})
         return artifact
@@ -243,4 +275,6 @@ class Tracking(Service):
             ]
 
     def _missing(self, run: str) -> Run:
-        raise RunNotFoundError(f"there is no run {run}. `everloop runs ls` lists the runs.", subject=f"run:{run}")
+        raise RunNotFoundError(
+            f"there is no run {run}. `everloop runs ls` lists the runs.", subject=f"run:{run}"
+        )

@@ -37,8 +37,14 @@ def column(values: list[Any], kind: Any = None) -> pa.Table:
     [
         (pa.array(["x", "y", "x"]).dictionary_encode(), pa.array(["x", "y", "x"])),
         (pa.array(["x", None], pa.large_string()), pa.array(["x", None], pa.string())),
-        (pa.array([NOON], pa.timestamp("ns", "America/New_York")), pa.array([NOON], pa.timestamp("us", "UTC"))),
-        (pa.array([NOON.replace(tzinfo=None)], pa.timestamp("ms")), pa.array([NOON], pa.timestamp("us", "UTC"))),
+        (
+            pa.array([NOON], pa.timestamp("ns", "America/New_York")),
+            pa.array([NOON], pa.timestamp("us", "UTC")),
+        ),
+        (
+            pa.array([NOON.replace(tzinfo=None)], pa.timestamp("ms")),
+            pa.array([NOON], pa.timestamp("us", "UTC")),
+        ),
         (pa.array([date(2013, 1, 1)], pa.date64()), pa.array([date(2013, 1, 1)], pa.date32())),
         (pa.array([None, None], pa.null()), pa.array([None, None], pa.string())),
         (pa.array([[1]], pa.large_list(pa.int64())), pa.array([[1]], pa.list_(pa.int64()))),
@@ -53,7 +59,12 @@ def test_chunks_slices_and_metadata_do_not_count() -> None:
     pieces = pa.concat_tables([whole.slice(0, 3), whole.slice(3)])
     inside = pa.concat_tables([whole, whole]).slice(10)
 
-    assert digest(pieces) == digest(inside) == digest(whole.replace_schema_metadata({"who": "ada"})) == digest(whole)
+    assert (
+        digest(pieces)
+        == digest(inside)
+        == digest(whole.replace_schema_metadata({"who": "ada"}))
+        == digest(whole)
+    )
 
 
 def test_bytes_beneath_nulls_do_not_count() -> None:

@@ -36,7 +36,9 @@ def test_stored_and_unstored_tables_join(kernel: Kernel) -> None:
 def test_an_as_of_join_takes_the_last_row_before() -> None:
     hours = Table.of({"t": [1, 5, 9], "w": ["a", "b", "c"]})
 
-    found = sql("select w from e asof left join h on e.t >= h.t order by e.t", e=Table.of({"t": [0, 6, 9]}), h=hours)
+    found = sql(
+        "select w from e asof left join h on e.t >= h.t order by e.t", e=Table.of({"t": [0, 6, 9]}), h=hours
+    )
 
     assert found.to_arrow()["w"].to_pylist() == [None, "b", "c"]
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 def _append(kernel: Kernel, count: int) -> None:
     with kernel.catalog.transaction() as connection:
         for number in range(count):
-            kernel.events.append(connection, kind="test.happened", subject=f"thing:{number}", payload={"n": number})
+            kernel.events.append(
+                connection, kind="test.happened", subject=f"thing:{number}", payload={"n": number}
+            )
     kernel.events.seal()
 
 
@@ -65,7 +67,15 @@ def test_the_unsealed_tail_is_named(kernel: Kernel) -> None:
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("payload", '{"n":99}'), ("actor", "user:mallory"), ("subject", "thing:x"), ("kind", "x.y"), ("time", 5), ("id", "x"), ("hash", "0")],
+    [
+        ("payload", '{"n":99}'),
+        ("actor", "user:mallory"),
+        ("subject", "thing:x"),
+        ("kind", "x.y"),
+        ("time", 5),
+        ("id", "x"),
+        ("hash", "0"),
+    ],
 )
 def test_a_changed_field_names_the_event(any_kernel: Kernel, column: str, value: object) -> None:
     _append(any_kernel, 6)
@@ -128,6 +138,8 @@ def test_lineage_edges_are_found_from_both_ends(any_kernel: Kernel) -> None:
     with any_kernel.catalog.transaction() as connection:
         made = any_kernel.events.append(connection, kind="run.finished", subject="run:1")
         for _ in range(2):
-            any_kernel.events.link(connection, source="dataset:a@v1", verb="trained", target="run:1", event=made)
+            any_kernel.events.link(
+                connection, source="dataset:a@v1", verb="trained", target="run:1", event=made
+            )
     assert any_kernel.events.edges("run:1") == any_kernel.events.edges("dataset:a@v1")
     assert len(any_kernel.events.edges("run:1")) == 1

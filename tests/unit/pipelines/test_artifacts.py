@@ -78,7 +78,9 @@ def read_again(value: object, store: Store) -> object:
     return load(dump(value, store, where="x"), store)
 
 
-@pytest.mark.parametrize("value", [None, True, 3, -0.5, "text", [1, [2, None]], {"a": {"b": [1.5]}}, b"\0bytes"])
+@pytest.mark.parametrize(
+    "value", [None, True, 3, -0.5, "text", [1, [2, None]], {"a": {"b": [1.5]}}, b"\0bytes"]
+)
 def test_plain_values_come_back_with_their_types(value: object, store: Store) -> None:
     again = read_again(value, store)
 
@@ -122,7 +124,9 @@ def test_an_array_of_python_objects_is_pickled_with_a_warning(store: Store) -> N
 
 
 def test_a_pandas_frame_keeps_index_and_categories(store: Store) -> None:
-    frame = pd.DataFrame({"a": [1.5, None], "c": pd.Categorical(["x", "y"])}, index=pd.Index([7, 9], name="key"))
+    frame = pd.DataFrame(
+        {"a": [1.5, None], "c": pd.Categorical(["x", "y"])}, index=pd.Index([7, 9], name="key")
+    )
 
     again = read_again(frame, store)
 
@@ -175,7 +179,9 @@ def test_a_folder_comes_back_with_every_file_of_it(store: Store, tmp_path: Path)
     again = read_again(tmp_path / "out", store)
 
     assert isinstance(again, Path)
-    assert {path.relative_to(again).as_posix(): path.read_text() for path in again.rglob("*") if path.is_file()} == {
+    assert {
+        path.relative_to(again).as_posix(): path.read_text() for path in again.rglob("*") if path.is_file()
+    } == {
         "a": "1",
         "deep/b": "2",
     }
@@ -207,7 +213,10 @@ def test_the_last_resort_is_pickle_and_names_what_it_took(store: Store) -> None:
 
 
 def test_what_not_even_pickle_can_write_is_refused_with_its_name(store: Store) -> None:
-    with pytest.warns(PickledArtifactWarning), pytest.raises(UnstorableValueError, match="the result is a function"):
+    with (
+        pytest.warns(PickledArtifactWarning),
+        pytest.raises(UnstorableValueError, match="the result is a function"),
+    ):
         dump(lambda: None, store, where="the result")
 
 

@@ -61,7 +61,9 @@ def test_equal_code_has_equal_bytes_wherever_it_lies(project: Project, tmp_path:
     assert moved.content() == first.content()
 
 
-def test_a_loaded_bundle_runs_its_own_code_and_leaves_the_modules_of_the_process(project: Project, tmp_path: Path) -> None:
+def test_a_loaded_bundle_runs_its_own_code_and_leaves_the_modules_of_the_process(
+    project: Project, tmp_path: Path
+) -> None:
     bundle = build(written(project, number=7))
     newer = written(project, number=8)
     here = sys.modules["flow"]
@@ -96,7 +98,14 @@ def test_a_pipeline_inside_a_function_has_no_bundle() -> None:
         build(flow)
 
 
-@pytest.mark.parametrize(("entry", "reason"), [("flow:nothing", "cannot be imported"), ("no_such:flow", "cannot be imported"), ("tools:number", "is no pipeline")])
+@pytest.mark.parametrize(
+    ("entry", "reason"),
+    [
+        ("flow:nothing", "cannot be imported"),
+        ("no_such:flow", "cannot be imported"),
+        ("tools:number", "is no pipeline"),
+    ],
+)
 def test_an_entry_that_is_no_pipeline_is_named(project: Project, entry: str, reason: str) -> None:
     written(project)
 

@@ -74,7 +74,16 @@ def digest(project: Project, flow: str = FLOW, helpers: str = HELPERS) -> str:
         ("y: int = 5", "y: int = 6"),
         ("helpers.shift(x)", "helpers.scale(x)"),
     ],
-    ids=["helper", "constant", "nested constant", "closure value", "class attribute", "method", "default", "own body"],
+    ids=[
+        "helper",
+        "constant",
+        "nested constant",
+        "closure value",
+        "class attribute",
+        "method",
+        "default",
+        "own body",
+    ],
 )
 def test_an_edit_that_can_change_the_result_changes_the_closure(project: Project, old: str, new: str) -> None:
     before = digest(project)
@@ -82,8 +91,12 @@ def test_an_edit_that_can_change_the_result_changes_the_closure(project: Project
     assert digest(project, FLOW.replace(old, new)) != before
 
 
-@pytest.mark.parametrize(("old", "new"), [("OFFSET = 1", "OFFSET = 2"), ("x + OFFSET", "x - OFFSET"), ("2 * x", "3 * x")])
-def test_an_edit_of_an_imported_project_module_changes_the_closure(project: Project, old: str, new: str) -> None:
+@pytest.mark.parametrize(
+    ("old", "new"), [("OFFSET = 1", "OFFSET = 2"), ("x + OFFSET", "x - OFFSET"), ("2 * x", "3 * x")]
+)
+def test_an_edit_of_an_imported_project_module_changes_the_closure(
+    project: Project, old: str, new: str
+) -> None:
     before = digest(project)
 
     assert digest(project, helpers=HELPERS.replace(old, new)) != before
@@ -101,7 +114,9 @@ def test_an_edit_of_an_imported_project_module_changes_the_closure(project: Proj
     ],
     ids=["comment", "docstring", "docstring gone", "formatting", "moved lines", "options"],
 )
-def test_an_edit_that_cannot_change_the_result_leaves_the_closure(project: Project, old: str, new: str) -> None:
+def test_an_edit_that_cannot_change_the_result_leaves_the_closure(
+    project: Project, old: str, new: str
+) -> None:
     before = digest(project)
 
     assert digest(project, FLOW.replace(old, new)) == before
@@ -144,12 +159,15 @@ def test_same_source_with_another_closure_value_is_another_closure() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["return getattr(helpers, name)(x)", "import importlib; return importlib.import_module(name).f(x)"]
+    "body",
+    ["return getattr(helpers, name)(x)", "import importlib; return importlib.import_module(name).f(x)"],
 )
 def test_what_cannot_be_resolved_takes_in_its_module_and_says_so(project: Project, body: str) -> None:
     found = []
     for constant in (1, 2):
-        flow = f"import helpers\nname = 'shift'\ndef other(x):\n    return {constant}\ndef run(x):\n    {body}\n"
+        flow = (
+            f"import helpers\nname = 'shift'\ndef other(x):\n    return {constant}\ndef run(x):\n    {body}\n"
+        )
         project.write(flow=flow, helpers=HELPERS)
         found.append(close_over(project.flow().run))
 

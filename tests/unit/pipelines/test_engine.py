@@ -70,7 +70,9 @@ def test_while_one_step_rests_another_runs(pipelines: Pipelines) -> None:
     assert order == ["flaky", "steady", "flaky"]
 
 
-def test_a_step_past_its_time_is_tried_again_in_a_new_process(pipelines: Pipelines, project: Project, tmp_path: Path) -> None:
+def test_a_step_past_its_time_is_tried_again_in_a_new_process(
+    pipelines: Pipelines, project: Project, tmp_path: Path
+) -> None:
     project.write(
         flow="""
         import time

@@ -38,9 +38,18 @@ def test_annotations_say_how_an_input_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("value", "hint", "expected"),
-    [("80", int, 80), ("0.5", float, 0.5), ("true", bool, True), ([1, 2], list[int], [1, 2]), ("x", None, "x"), (3, Any, 3)],
+    [
+        ("80", int, 80),
+        ("0.5", float, 0.5),
+        ("true", bool, True),
+        ([1, 2], list[int], [1, 2]),
+        ("x", None, "x"),
+        (3, Any, 3),
+    ],
 )
-def test_text_of_the_command_line_becomes_the_declared_type(value: object, hint: object, expected: object) -> None:
+def test_text_of_the_command_line_becomes_the_declared_type(
+    value: object, hint: object, expected: object
+) -> None:
     assert convert_value("x", value, hint) == expected
 
 
@@ -52,7 +61,9 @@ def test_a_value_of_another_type_is_refused_with_its_name_and_path() -> None:
 
 
 def test_names_are_checked_all_at_once() -> None:
-    with pytest.raises(InvalidPipelineInputError, match="has no input z and needs the input x. Its inputs are: x, y"):
+    with pytest.raises(
+        InvalidPipelineInputError, match="has no input z and needs the input x. Its inputs are: x, y"
+    ):
         check_names({"z": 1}, {"x": False, "y": True}, "flow")
 
 
@@ -71,7 +82,12 @@ def test_a_reference_becomes_the_version_that_it_names_now(kernel: Kernel, tmp_p
     data.add("flights", pa.table({"a": [1, 2]}))
     (tmp_path / "f").write_text("text")
 
-    found = resolve(flow, {"rows": "flights", "file": str(tmp_path / "f"), "trees": "9"}, reader=data, store=open_store(kernel))
+    found = resolve(
+        flow,
+        {"rows": "flights", "file": str(tmp_path / "f"), "trees": "9"},
+        reader=data,
+        store=open_store(kernel),
+    )
 
     assert [item.ref for item in found.datasets] == ["flights@v2"]
     assert {name: item.codec for name, item in found.artifacts.items()} == {

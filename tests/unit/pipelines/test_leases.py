@@ -54,7 +54,9 @@ def catalog(pipelines: Pipelines) -> Catalog:
 
 def note_of(catalog: Catalog, run: str) -> str:
     with catalog.read() as connection:
-        return str(connection.execute(sa.select(pipeline_run.c.note).where(pipeline_run.c.id == run)).scalar_one())
+        return str(
+            connection.execute(sa.select(pipeline_run.c.note).where(pipeline_run.c.id == run)).scalar_one()
+        )
 
 
 def write_note(catalog: Catalog, lease: leases.Lease, note: str) -> None:

@@ -21,7 +21,12 @@ from everloop.pipelines.rules import (
 if TYPE_CHECKING:
     from everloop.pipelines.records import StepStatus
 
-CODE = CodeClosure(digest=digest_value("code"), parts={"function flow.fit": "b3:1", "package numpy": "numpy==2"}, opaque=[], modules=[])
+CODE = CodeClosure(
+    digest=digest_value("code"),
+    parts={"function flow.fit": "b3:1", "package numpy": "numpy==2"},
+    opaque=[],
+    modules=[],
+)
 
 
 def test_a_key_depends_on_code_inputs_and_variables_and_not_on_their_order() -> None:

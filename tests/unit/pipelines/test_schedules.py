@@ -37,7 +37,9 @@ def at(*fields: int) -> datetime:
     return datetime(year, month, day, hour, minute, tzinfo=UTC)
 
 
-def ticks(cron: str, since: datetime, until: datetime, *, zone: str = "Europe/Zurich", catch_up: CatchUp = "all") -> list[datetime]:
+def ticks(
+    cron: str, since: datetime, until: datetime, *, zone: str = "Europe/Zurich", catch_up: CatchUp = "all"
+) -> list[datetime]:
     return due_ticks(cron=cron, timezone=zone, seen_until=since, now=until, catch_up=catch_up)
 
 
@@ -52,12 +54,18 @@ def test_a_morning_hour_keeps_its_wall_clock_over_the_change_of_time() -> None:
 
 def test_an_hour_that_does_not_exist_fires_once_right_after_the_gap() -> None:
     # 02:30 is skipped on 31 March; the tick falls on 03:00, which is 01:00 UTC
-    assert ticks("30 2 * * *", at(2013, 3, 30, 12), at(2013, 4, 1, 12)) == [at(2013, 3, 31, 1), at(2013, 4, 1, 0, 30)]
+    assert ticks("30 2 * * *", at(2013, 3, 30, 12), at(2013, 4, 1, 12)) == [
+        at(2013, 3, 31, 1),
+        at(2013, 4, 1, 0, 30),
+    ]
 
 
 def test_an_hour_that_comes_twice_fires_once() -> None:
     # 02:30 is there at 00:30 and 01:30 UTC on 27 October
-    assert ticks("30 2 * * *", at(2013, 10, 26, 12), at(2013, 10, 28, 12)) == [at(2013, 10, 27, 0, 30), at(2013, 10, 28, 1, 30)]
+    assert ticks("30 2 * * *", at(2013, 10, 26, 12), at(2013, 10, 28, 12)) == [
+        at(2013, 10, 27, 0, 30),
+        at(2013, 10, 28, 1, 30),
+    ]
     assert ticks("30 2 * * *", at(2013, 10, 27, 0, 31), at(2013, 10, 27, 12)) == []
 
 
@@ -88,7 +96,11 @@ def test_a_month_of_missed_minutes_owes_the_last_thousand_and_is_found_quickly()
 
     found = ticks("* * * * *", at(2013, 1, 1), at(2013, 2, 1))
 
-    assert (len(found), found[-1], found[0]) == (1000, at(2013, 2, 1), at(2013, 2, 1) - timedelta(minutes=999))
+    assert (len(found), found[-1], found[0]) == (
+        1000,
+        at(2013, 2, 1),
+        at(2013, 2, 1) - timedelta(minutes=999),
+    )
     assert time.monotonic() - began < 2
 
 
@@ -135,7 +147,9 @@ def test_a_started_schedule_does_not_make_up_its_pause(pipelines: Pipelines, pro
     assert (missed, len(started)) == ([], 1)
 
 
-@pytest.mark.parametrize(("catch_up", "refs"), [("latest", ["numbers@v3"]), ("all", ["numbers@v1", "numbers@v2", "numbers@v3"])])
+@pytest.mark.parametrize(
+    ("catch_up", "refs"), [("latest", ["numbers@v3"]), ("all", ["numbers@v1", "numbers@v2", "numbers@v3"])]
+)
 def test_a_trigger_that_slept_starts_the_latest_version_or_each(
     pipelines: Pipelines, project: Project, catch_up: CatchUp, refs: list[str]
 ) -> None:

@@ -106,7 +106,9 @@ def test_a_second_run_takes_every_step_from_the_cache(pipelines: Pipelines, proj
     assert pipelines.result(again) == 9
 
 
-def test_a_changed_step_runs_again_and_equal_bytes_cut_the_rest_off(pipelines: Pipelines, project: Project) -> None:
+def test_a_changed_step_runs_again_and_equal_bytes_cut_the_rest_off(
+    pipelines: Pipelines, project: Project
+) -> None:
     project.write(flow=FLOW)
     pipelines.run(project.flow().flow, {"x": 42}, cache=True)
     project.write(flow=FLOW.replace("return x // 10, x % 10", "return int(x / 10), x % 10"))
@@ -119,7 +121,9 @@ def test_a_changed_step_runs_again_and_equal_bytes_cut_the_rest_off(pipelines: P
     assert "because function flow.split changed" in told["split"].sentence
 
 
-def test_refresh_computes_a_step_again_and_no_cache_all_of_them(pipelines: Pipelines, project: Project) -> None:
+def test_refresh_computes_a_step_again_and_no_cache_all_of_them(
+    pipelines: Pipelines, project: Project
+) -> None:
     project.write(flow=FLOW)
     flow = project.flow().flow
     pipelines.run(flow, {"x": 42}, cache=True)
@@ -167,7 +171,9 @@ def test_a_deleted_artifact_is_a_miss(pipelines: Pipelines) -> None:
     assert len(pipelines.result(again)) == 10_000
 
 
-def test_tables_travel_by_reference_and_a_dataset_is_an_input_of_the_run(pipelines: Pipelines, project: Project) -> None:
+def test_tables_travel_by_reference_and_a_dataset_is_an_input_of_the_run(
+    pipelines: Pipelines, project: Project
+) -> None:
     project.write(flow=FLOW)
     data = Data(pipelines.kernel)
     data.add("numbers", pa.table({"a": [1, 2, 3, 4]}))
@@ -228,7 +234,9 @@ def test_a_step_is_tried_again_as_often_as_it_says(pipelines: Pipelines) -> None
     assert pipelines.result(run) == 7
 
 
-def test_resume_goes_on_at_the_steps_that_are_missing(pipelines: Pipelines, project: Project, tmp_path: Path) -> None:
+def test_resume_goes_on_at_the_steps_that_are_missing(
+    pipelines: Pipelines, project: Project, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     project.write(
         flow=f"""
@@ -256,7 +264,9 @@ def test_resume_goes_on_at_the_steps_that_are_missing(pipelines: Pipelines, proj
     assert len(pipelines.attempts(run.id, node="first")) == 1
 
 
-def test_resume_after_an_edit_uses_the_pinned_code_and_says_so(pipelines: Pipelines, project: Project, tmp_path: Path) -> None:
+def test_resume_after_an_edit_uses_the_pinned_code_and_says_so(
+    pipelines: Pipelines, project: Project, tmp_path: Path
+) -> None:
     gate = tmp_path / "gate"
     text = f"""
         from pathlib import Path
@@ -281,7 +291,9 @@ def test_resume_after_an_edit_uses_the_pinned_code_and_says_so(pipelines: Pipeli
     assert "edited since: flow.py" in again.note
 
 
-def test_a_registered_pipeline_runs_for_a_worker_that_never_saw_its_file(pipelines: Pipelines, project: Project) -> None:
+def test_a_registered_pipeline_runs_for_a_worker_that_never_saw_its_file(
+    pipelines: Pipelines, project: Project
+) -> None:
     project.write(flow=FLOW)
     pipelines.register(project.flow().flow)
     (project.folder / "flow.py").unlink()

@@ -25,7 +25,11 @@ def test_a_step_keeps_name_doc_signature_and_result_of_its_function() -> None:
     made = step(double)
 
     assert (made(4), made(4, by=3)) == (8, 12)
-    assert (made.name, made.__doc__, inspect.signature(made)) == ("double", "Multiply.", inspect.signature(double))
+    assert (made.name, made.__doc__, inspect.signature(made)) == (
+        "double",
+        "Multiply.",
+        inspect.signature(double),
+    )
 
 
 def test_options_read_durations_in_words() -> None:
@@ -91,4 +95,9 @@ def test_annotations_that_cannot_be_resolved_are_left_out() -> None:
 def test_a_pipeline_may_have_a_name_of_its_own() -> None:
     made = pipeline(name="train-delays")(double)
 
-    assert (made.name, made(3), isinstance(made, Pipeline), isinstance(step(double), Step)) == ("train-delays", 6, True, True)
+    assert (made.name, made(3), isinstance(made, Pipeline), isinstance(step(double), Step)) == (
+        "train-delays",
+        6,
+        True,
+        True,
+    )

@@ -82,14 +82,18 @@ def test_outside_git_the_script_is_named_in_full(script: Path, kernel: Kernel) -
     assert found.script == str(script)
 
 
-def test_a_machine_without_git_says_nothing_of_it(script: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_machine_without_git_says_nothing_of_it(
+    script: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (script.parents[1] / ".git").mkdir()
     monkeypatch.setenv("PATH", "")
 
     assert capture(kernel.objects).commit == ""
 
 
-def test_a_session_without_a_script_has_none(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_session_without_a_script_has_none(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(sys.modules, "__main__", ModuleType("__main__"))
 

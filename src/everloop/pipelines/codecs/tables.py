@@ -41,14 +41,20 @@ class TableCodec:
         if inline is None:
             objects[_REFERENCE] = store.put(text)
         facts = {"name": reference.name} if reference.name else {}
-        return Artifact(codec=self.name, digest=Digest(reference.digest), objects=objects, inline=inline, facts=facts)
+        return Artifact(
+            codec=self.name, digest=Digest(reference.digest), objects=objects, inline=inline, facts=facts
+        )
 
     def load(self, artifact: Artifact, store: Store) -> object:
         """Return the table; its rows are read when they are asked for."""
         from everloop.data.records import TableReference
         from everloop.data.table import Table
 
-        text = artifact.inline.encode() if artifact.inline is not None else store.objects.get(artifact.objects[_REFERENCE])
+        text = (
+            artifact.inline.encode()
+            if artifact.inline is not None
+            else store.objects.get(artifact.objects[_REFERENCE])
+        )
         return Table.open(msgspec.json.decode(text, type=TableReference), store.objects)
 
 
@@ -94,11 +100,19 @@ class FrameCodec:
         import pyarrow.parquet as pq
 
         kind = _frame_kind(value)
-        table = value if kind == "arrow" else pa.Table.from_pandas(value) if kind == "pandas" else value.to_arrow()
+        table = (
+            value
+            if kind == "arrow"
+            else pa.Table.from_pandas(value)
+            if kind == "pandas"
+            else value.to_arrow()
+        )
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
         digest = store.put(sink.getvalue().to_pybytes())
-        return Artifact(codec=self.name, digest=digest, objects={"rows.parquet": digest}, facts={"kind": kind})
+        return Artifact(
+            codec=self.name, digest=digest, objects={"rows.parquet": digest}, facts={"kind": kind}
+        )
 
     def load(self, artifact: Artifact, store: Store) -> object:
         """Read the frame in the library it came from."""
@@ -116,5 +130,9 @@ class FrameCodec:
 
 def _frame_kind(value: object) -> str | None:
     root = type(value).__module__.split(".")[0]
-    names = {("pyarrow", "Table"): "arrow", ("pandas", "DataFrame"): "pandas", ("polars", "DataFrame"): "polars"}
+    names = {
+        ("pyarrow", "Table"): "arrow",
+        ("pandas", "DataFrame"): "pandas",
+        ("polars", "DataFrame"): "polars",
+    }
     return names.get((root, type(value).__name__))

@@ -29,7 +29,9 @@ class InlineExecutor:
         """Run what was started."""
         del timeout_s
         tasks, self._waiting = self._waiting, []
-        return [make_attempt(self._context.steps[task.node].function, task, self._context.store) for task in tasks]
+        return [
+            make_attempt(self._context.steps[task.node].function, task, self._context.store) for task in tasks
+        ]
 
     def close(self) -> None:
         """Forget what waits."""

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import os
 import queue
+import signal
 import struct
 import subprocess
 import sys
@@ -68,7 +69,11 @@ class _Worker:
     def __init__(self, setup: WorkerSetup) -> None:
         command = [sys.executable, "-m", "everloop.pipelines.executors.worker"]
         self.process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
         )
         self.task: Task | None = None
         self.deadline: float | None = None
@@ -162,7 +167,9 @@ class ProcessExecutor:
                 " level of a module, or use the inline executor."
             )
         settings = msgspec.to_builtins(context.kernel.settings, enc_hook=str)
-        self._setup = WorkerSetup(settings=settings, root=str(context.bundle_root), path=[path for path in sys.path if path])
+        self._setup = WorkerSetup(
+            settings=settings, root=str(context.bundle_root), path=[path for path in sys.path if path]
+        )
         self._key = f"{context.bundle} {msgspec.json.encode(settings).decode()}"
         self._limit = context.workers
         self._busy: set[_Worker] = set()
@@ -210,8 +217,16 @@ class ProcessExecutor:
         if outcome is None:
             worker.end()
             code = worker.process.returncode
-            reason = f"its worker process ended with {code}" + (" (killed; perhaps out of memory)" if code == -9 else "")  # noqa: PLR2004 - SIGKILL
-            return Outcome(node=task.node, attempt=task.attempt, status="lost", error=reason, worker=str(worker.process.pid))
+            reason = f"its worker process ended with {code}" + (
+                " (killed; perhaps out of memory)" if code == -signal.SIGKILL else ""
+            )
+            return Outcome(
+                node=task.node,
+                attempt=task.attempt,
+                status="lost",
+                error=reason,
+                worker=str(worker.process.pid),
+            )
         _pool.give_back(self._key, worker)
         return outcome
 
@@ -225,6 +240,8 @@ class ProcessExecutor:
             if worker.task is not None:
                 reason = f"took longer than {worker.task.timeout_s:g} s; its process was ended"
                 outcomes.append(
-                    Outcome(node=worker.task.node, attempt=worker.task.attempt, status="timed_out", error=reason)
+                    Outcome(
+                        node=worker.task.node, attempt=worker.task.attempt, status="timed_out", error=reason
+                    )
                 )
         return outcomes

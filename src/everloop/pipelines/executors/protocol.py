@@ -120,7 +120,9 @@ _KNOWN = {"inline": "everloop.pipelines.executors.inline:InlineExecutor", "proce
 def check_executor(name: str) -> None:
     """Refuse a name that no executor has."""
     if name not in _KNOWN:
-        raise UnknownExecutorError(f"{name!r} is no executor. There are: {', '.join(sorted(_KNOWN))}.", subject=name)
+        raise UnknownExecutorError(
+            f"{name!r} is no executor. There are: {', '.join(sorted(_KNOWN))}.", subject=name
+        )
 
 
 def open_executor(name: str, context: ExecutorContext) -> Executor:

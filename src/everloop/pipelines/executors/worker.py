@@ -63,7 +63,9 @@ def _serve(task: Task, store: Store, tracking: Tracking) -> Outcome:
         found = find(task.step)
         function = found.function if isinstance(found, Step) else found
     except Exception as error:  # noqa: BLE001 - importing user code may raise anything; the engine must hear of it
-        return Outcome(node=task.node, attempt=task.attempt, status="failed", error=f"{type(error).__name__}: {error}")
+        return Outcome(
+            node=task.node, attempt=task.attempt, status="failed", error=f"{type(error).__name__}: {error}"
+        )
     run = tracking.attach(task.run)
     run.activate()
     try:

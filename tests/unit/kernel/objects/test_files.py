@@ -29,7 +29,11 @@ def left_in(folder: Path) -> list[str]:
 def test_a_file_of_pieces_reads_back_whole_and_in_ranges(files: LocalFiles, durable: bool) -> None:  # noqa: FBT001 - the case's own value
     files.write("a/b", [b"012", b"", b"3456789"], durable=durable)
 
-    assert (files.read("a/b"), files.read("a/b", 3), files.read("a/b", 3, 2)) == (b"0123456789", b"3456789", b"34")
+    assert (files.read("a/b"), files.read("a/b", 3), files.read("a/b", 3, 2)) == (
+        b"0123456789",
+        b"3456789",
+        b"34",
+    )
     assert (files.read("a/b", 8, 100), files.read("a/b", 50, 5), files.size("a/b")) == (b"89", b"", 10)
 
 
@@ -66,7 +70,9 @@ def test_deleting_passes_over_what_is_gone(files: LocalFiles) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-def test_a_full_disk_is_an_error_of_ours_and_leaves_no_file(files: LocalFiles, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_full_disk_is_an_error_of_ours_and_leaves_no_file(
+    files: LocalFiles, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def fail(_handle: int, _content: object) -> int:
         raise OSError(number, os.strerror(number))
 
@@ -77,7 +83,9 @@ def test_a_full_disk_is_an_error_of_ours_and_leaves_no_file(files: LocalFiles, m
     assert left_in(files.staging.parent) == []
 
 
-def test_another_error_of_the_system_stays_what_it_is(files: LocalFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_error_of_the_system_stays_what_it_is(
+    files: LocalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(_handle: int, _content: object) -> int:
         raise OSError(errno.EIO, "input/output error")
 
@@ -88,7 +96,9 @@ def test_another_error_of_the_system_stays_what_it_is(files: LocalFiles, monkeyp
     assert left_in(files.staging.parent) == []
 
 
-def test_a_short_write_of_the_system_is_gone_on_with(files: LocalFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_short_write_of_the_system_is_gone_on_with(
+    files: LocalFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, content: real(handle, bytes(content)[:3]))
 
@@ -109,7 +119,12 @@ def test_files_in_memory_keep_the_same_promises(tmp_path: Path) -> None:
     files = open_files("memory:///", staging=tmp_path / "staging")
     files.write("a/b", [b"012", b"345"], durable=True)
 
-    assert (files.read("a/b", 2, 2), files.read("a/b", 4), files.size("a/b"), files.size("x")) == (b"23", b"45", 6, None)
+    assert (files.read("a/b", 2, 2), files.read("a/b", 4), files.size("a/b"), files.size("x")) == (
+        b"23",
+        b"45",
+        6,
+        None,
+    )
     assert [file.name for file in files.list("a")] == ["a/b"]
     with pytest.raises(FileNotFoundError):
         files.read("x")

@@ -46,7 +46,9 @@ def test_packs_are_closed_at_their_target_and_keep_the_order(monkeypatch: pytest
     made = list(fill_packs((digest_bytes(content), content) for content in contents))
 
     assert [len(pack.locations) for pack in made] == [4, 4, 2]
-    assert [place.digest for pack in made for place in pack.locations] == [digest_bytes(content) for content in contents]
+    assert [place.digest for pack in made for place in pack.locations] == [
+        digest_bytes(content) for content in contents
+    ]
 
 
 def test_nothing_to_pack_makes_no_pack() -> None:
