@@ -5,12 +5,13 @@ python benchmarks/pipelines.py
 
 from __future__ import annotations
 
-import sqlite3
 import statistics
 import tempfile
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from floors import sqlite_commits_s
 
 from everloop.data.service import Data
 from everloop.kernel.runtime import open_kernel
@@ -48,19 +49,7 @@ def none(x: int) -> int:
 
 def floor_ms(folder: Path) -> float:
     """Return the median milliseconds of an insert and commit in plain sqlite3."""
-    connection = sqlite3.connect(folder / "floor.db", isolation_level=None)
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
-        connection.execute(f"PRAGMA {pragma}")
-    connection.execute("CREATE TABLE step (id INTEGER PRIMARY KEY, status TEXT, outputs TEXT)")
-    times = []
-    for _ in range(1000):
-        began = time.perf_counter()
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("INSERT INTO step (status, outputs) VALUES ('done', '[1, 2, 3]')")
-        connection.execute("COMMIT")
-        times.append(time.perf_counter() - began)
-    connection.close()
-    return statistics.median(times) * 1000
+    return statistics.median(sqlite_commits_s(folder / "floor.db", ("done", "[1, 2, 3]"), commits=1000)) * 1000
 
 
 def median_run_ms(
