@@ -23,7 +23,14 @@ COMMITS = 500
 MANY = 100
 ROUNDS = 7
 # The texts of an event of this payload, as long as the real ones.
-ROW = ("0197a0c0-0000-7000-8000-000000000000", "2013-02-01T00:00:00Z", "user:ada", "dataset.versioned", "dataset:flights@v3", '{"rows":336776}')
+ROW = (
+    "0197a0c0-0000-7000-8000-000000000000",
+    "2013-02-01T00:00:00Z",
+    "user:ada",
+    "dataset.versioned",
+    "dataset:flights@v3",
+    '{"rows":336776}',
+)
 
 
 def appends_s(kernel: Kernel, *, commits: int, events_each: int) -> list[float]:

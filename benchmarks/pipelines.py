@@ -49,7 +49,9 @@ def none(x: int) -> int:
 
 def floor_ms(folder: Path) -> float:
     """Return the median milliseconds of an insert and commit in plain sqlite3."""
-    return statistics.median(sqlite_commits_s(folder / "floor.db", ("done", "[1, 2, 3]"), commits=1000)) * 1000
+    return (
+        statistics.median(sqlite_commits_s(folder / "floor.db", ("done", "[1, 2, 3]"), commits=1000)) * 1000
+    )
 
 
 def median_run_ms(

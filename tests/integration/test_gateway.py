@@ -57,7 +57,9 @@ def train(trees: int) -> Model:
 
 def by_carrier(unknown: Literal["ignore", "error"]) -> Model:
     """Train a pipeline that answers, or raises, where a carrier is new."""
-    encoder = make_column_transformer((OneHotEncoder(handle_unknown=unknown), ["carrier"]), remainder="passthrough")
+    encoder = make_column_transformer(
+        (OneHotEncoder(handle_unknown=unknown), ["carrier"]), remainder="passthrough"
+    )
     rows = ROWS.assign(carrier=ROWS["carrier"].astype(str))
     estimator = make_pipeline(encoder, LinearRegression()).fit(rows[FEATURES], rows["late"].astype(float))
     return Model(estimator, features=FEATURES, target="late", example=rows.head(5))
@@ -217,7 +219,9 @@ def test_rows_a_version_fails_on_are_counted_by_version(start: Callable[..., Run
     assert running.serving.predictions("delays", *ALWAYS).num_rows == sum(shares.values()) == 40
 
 
-def test_a_request_without_rows_is_answered_and_leaves_the_log_readable(start: Callable[..., Running]) -> None:
+def test_a_request_without_rows_is_answered_and_leaves_the_log_readable(
+    start: Callable[..., Running],
+) -> None:
     running = start()
     deploy(running)
 

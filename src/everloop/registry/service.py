@@ -16,7 +16,7 @@ import sqlalchemy as sa
 
 from everloop.core.actors import current_actor
 from everloop.core.digests import Digest, digest_bytes
-from everloop.core.errors import ConflictError, InvalidInputError, NotFoundError
+from everloop.core.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError
 from everloop.core.ids import new_id
 from everloop.explanation.service import Explanation
 from everloop.kernel.operations import Service, operation
@@ -62,6 +62,12 @@ class StaleApprovalError(ConflictError):
     """What would be approved is not what the gate judged."""
 
     code = "registry.stale-approval"
+
+
+class OwnApprovalError(PermissionDeniedError):
+    """The author of a version wants to approve it."""
+
+    code = "registry.own-approval"
 
 
 class Registry(Service):
@@ -352,14 +358,25 @@ class Registry(Service):
     def approve(self, model: str, version: int, *, gate_report: str = "", comment: str = "") -> Approval:
         """Record the caller's approval, bound to the model's digest and to the gate report.
 
+        Whoever registered a version cannot approve it, except an admin: a home of one person has nobody else.
+
         Args:
             model: the model's name.
             version: its version.
             gate_report: id of the report that was looked at; the newest when empty.
             comment: why.
+
+        Raises:
+            OwnApprovalError: the caller registered the version.
         """
+        actor = current_actor()
         with self.kernel.catalog.transaction(durable=True) as connection:
             judged = _find(connection, model, str(version))
+            if actor.name == judged.author and actor.name.startswith("user:") and "admin" not in actor.roles:
+                raise OwnApprovalError(
+                    f"{actor.name} registered {judged.ref} and cannot approve it. Ask another person who may approve models.",
+                    subject=judged.subject,
+                )
             digest = _gate_digest(connection, judged, gate_report)
             record = Approval(
                 id=new_id(),
@@ -367,7 +384,7 @@ class Registry(Service):
                 version=version,
                 digest=judged.digest,
                 gate_report=digest,
-                actor=current_actor().name,
+                actor=actor.name,
                 comment=comment,
                 approved_at=self.kernel.clock.now(),
             )

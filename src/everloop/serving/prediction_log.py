@@ -270,7 +270,12 @@ def _failures(frames: list[bytes], deployment: str) -> pa.Table:
     rows = []
     for content in frames:
         frame = msgspec.msgpack.decode(content, type=FailureFrame)
-        shared = {"logged_at": frame.at, "deployment": deployment, "version": frame.version, "model_digest": frame.digest}
+        shared = {
+            "logged_at": frame.at,
+            "deployment": deployment,
+            "version": frame.version,
+            "model_digest": frame.digest,
+        }
         for name, at in zip(frame.ids, frame.times, strict=True):
             rows.append({"id": name, "time": at, **shared, "code": frame.code, "reason": frame.reason})
     return pa.Table.from_pylist(rows, pa.schema(_FAILURE_TYPES))

@@ -10,13 +10,15 @@ import pyarrow as pa
 import pytest
 
 from everloop.data.service import Data
+from everloop.pipelines import Pipelines
 from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.rules import InvalidScheduleError, due_ticks
+from everloop.tracking import Tracking
 
 if TYPE_CHECKING:
     from tests.unit.pipelines.conftest import Project
 
-    from everloop.pipelines import Pipelines
+    from everloop.kernel.operations import Kernel
     from everloop.pipelines.records import CatchUp
 
 FLOW = """
@@ -166,7 +168,8 @@ def test_a_trigger_that_slept_starts_the_latest_version_or_each(
 
 
 @pytest.mark.parametrize("fields", [{}, {"cron": EVERY_HOUR, "dataset": "numbers"}])
-def test_a_schedule_has_one_cause(pipelines: Pipelines, project: Project, fields: dict[str, str]) -> None:
+def test_a_schedule_has_one_cause(kernel: Kernel, project: Project, fields: dict[str, str]) -> None:
+    pipelines = Pipelines(kernel, data=Data(kernel), tracking=Tracking(kernel))
     project.write(flow=FLOW)
     pipelines.register(project.flow().flow)
 
@@ -174,7 +177,8 @@ def test_a_schedule_has_one_cause(pipelines: Pipelines, project: Project, fields
         pipelines.add_schedule("flow", cron=fields.get("cron", ""), dataset=fields.get("dataset", ""))
 
 
-def test_a_trigger_needs_a_parameter_that_takes_the_version(pipelines: Pipelines, project: Project) -> None:
+def test_a_trigger_needs_a_parameter_that_takes_the_version(kernel: Kernel, project: Project) -> None:
+    pipelines = Pipelines(kernel, data=Data(kernel), tracking=Tracking(kernel))
     project.write(flow=FLOW)
     pipelines.register(project.flow().flow)
 

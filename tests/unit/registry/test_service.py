@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from everloop.core.actors import Actor, acting_as
 from everloop.registry.model import Model
 from everloop.registry.records import Condition, Gate
-from everloop.registry.service import InvalidModelNameError, ModelNotFoundError
+from everloop.registry.service import InvalidModelNameError, ModelNotFoundError, OwnApprovalError
 from everloop.registry.tables import roots
 
 if TYPE_CHECKING:
@@ -138,3 +139,19 @@ def test_an_approval_ends_when_the_version_is_judged_again(registry: Registry) -
 
     registry.check_gate("delays@v1", rows(8, first=12), gate=GATE, time="time")
     assert registry.approvals("delays", 1) == []
+
+
+def test_the_author_of_a_version_cannot_approve_it_and_another_person_can(registry: Registry) -> None:
+    ada, bob = (
+        Actor(name=f"user:{name}", roles=frozenset({"engineer", "approver"})) for name in ("ada", "bob")
+    )
+    with acting_as(ada):
+        registry.register("delays", train(rows(10)), trained_until=START + timedelta(days=10))
+    registry.check_gate("delays@v1", rows(8, first=11), gate=GATE, time="time")
+
+    with acting_as(ada), pytest.raises(OwnApprovalError, match="Ask another person"):
+        registry.approve("delays", 1)
+    with acting_as(bob):
+        registry.approve("delays", 1)
+
+    assert [approval.actor for approval in registry.approvals("delays", 1)] == ["user:bob"]
