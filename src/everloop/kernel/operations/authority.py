@@ -19,6 +19,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "evaluation.*",
         "explanation.*",
         "model.register",
+        "model.gate",
         "model.tag",
         "object.*",
         "prediction.*",
