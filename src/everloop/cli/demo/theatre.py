@@ -50,8 +50,8 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
     promoted: int
     refused: int
     rolled_back: int
-    single_row_p50_ms: float
-    single_row_p99_ms: float
+    single_row_p50_ms: float | None
+    single_row_p99_ms: float | None
     seconds: float
 
 
@@ -182,7 +182,7 @@ def _result(app: App, replay: Replay, seconds: float) -> Result:
     table = months(app, MODEL, until=replay.progress.done_until)
     ended = [cycle for cycle in app.loop.cycles(MODEL, limit=1000) if cycle.champion]
     states = [cycle.state for cycle in ended]
-    latencies = sorted(replay.client.single_row_s) or [0.0]
+    latencies = sorted(replay.client.single_row_s)
     return Result(
         months=table,
         months_won=sum(month.gain > 0 for month in table),
@@ -190,8 +190,8 @@ def _result(app: App, replay: Replay, seconds: float) -> Result:
         promoted=states.count("promoted"),
         refused=states.count("rejected"),
         rolled_back=states.count("rolled_back"),
-        single_row_p50_ms=1000 * latencies[len(latencies) // 2],
-        single_row_p99_ms=1000 * latencies[int(len(latencies) * 0.99)],
+        single_row_p50_ms=1000 * latencies[len(latencies) // 2] if latencies else None,
+        single_row_p99_ms=1000 * latencies[int(len(latencies) * 0.99)] if latencies else None,
         seconds=seconds,
     )
 
@@ -202,15 +202,22 @@ def _show(found: Result, app: App, console: Console, home: Path, *, as_json: boo
         return
     # A file or a pipe has no width of its own; the table needs this much.
     Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(_table(found))
-    console.print(
-        f"The loop beat the frozen January model in {found.months_won} of {len(found.months)} months, by {found.mean_gain:.4f} log-loss on average: "
-        f"{found.promoted} promoted, {found.refused} refused, {found.rolled_back} rolled back; "
-        f"single rows p50 {found.single_row_p50_ms:.1f} ms, p99 {found.single_row_p99_ms:.1f} ms; {found.seconds:.0f} s."
-    )
-    cycles = app.loop.cycles(MODEL, limit=1)
+    console.print(_summary(found))
     console.print("Look closer:", style="bold")
     for line in _commands(home, cycles[0].number if cycles else 1):
         console.print(f"  {line}", markup=False)
+
+
+def _summary(found: Result) -> str:
+    text = (
+        f"The loop beat the frozen January model in {found.months_won} of {len(found.months)} months, by {found.mean_gain:.4f} log-loss "
+        f"on average: {found.promoted} promoted, {found.refused} refused, {found.rolled_back} rolled back; "
+    )
+    if found.single_row_p50_ms is None:
+        return text + "this story was played before and is shown again."
+    return text + (
+        f"single rows p50 {found.single_row_p50_ms:.1f} ms, p99 {found.single_row_p99_ms:.1f} ms; {found.seconds:.0f} s."
+    )
 
 
 def _table(found: Result) -> Table:
