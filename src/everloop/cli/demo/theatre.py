@@ -203,6 +203,7 @@ def _show(found: Result, app: App, console: Console, home: Path, *, as_json: boo
     # A file or a pipe has no width of its own; the table needs this much.
     Console(highlight=False, width=None if sys.stdout.isatty() else _TABLE_WIDTH).print(_table(found))
     console.print(_summary(found))
+    cycles = app.loop.cycles(MODEL, limit=1)
     console.print("Look closer:", style="bold")
     for line in _commands(home, cycles[0].number if cycles else 1):
         console.print(f"  {line}", markup=False)
