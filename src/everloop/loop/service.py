@@ -13,7 +13,7 @@ from everloop.core.errors import EverloopError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
 from everloop.loop import rules, store
-from everloop.loop.records import ActivePolicy, Cycle, Policy, Transition, TriggerFacts
+from everloop.loop.records import ActivePolicy, Cycle, Policy, Transition, TriggerFacts, TriggerVerdict
 from everloop.loop.stages import Step, Trained, run_state
 from everloop.loop.story import headline, tell
 from everloop.monitoring.records import Monitor
@@ -200,7 +200,7 @@ class Loop(Service):
         if cycle is None:
             if active.is_paused:
                 return None
-            verdict = rules.should_begin(active.policy.trigger, self._trigger_facts(active))
+            verdict = self._should_begin(active)
             if not verdict.begins:
                 return None
             cycle = self._begin(active.policy, verdict.reason)
@@ -280,6 +280,15 @@ class Loop(Service):
         models = {found.name: found for found in self.registry.list(limit=10_000)}
         return models[model].aliases.get("champion", 0) if model in models else 0
 
+    def _should_begin(self, active: ActivePolicy) -> TriggerVerdict:
+        """Decide; the labels are counted last, for only that reads the log."""
+        policy, facts = active.policy, self._trigger_facts(active)
+        verdict = rules.should_begin(policy.trigger, facts)
+        if not verdict.begins:
+            return verdict
+        labelled = self._labelled_since(policy.model, facts.last_began_at, facts.now)
+        return rules.should_begin(policy.trigger, msgspec.structs.replace(facts, labelled=labelled))
+
     def _trigger_facts(self, active: ActivePolicy) -> TriggerFacts:
         policy, now = active.policy, self.kernel.clock.now()
         has_champion = self._champion(policy.model) > 0
@@ -294,14 +303,14 @@ class Loop(Service):
             alerts=tuple(alert.message for alert in alerts if alert.severity == "page"),
             last_began_at=began,
             recent=recent,
-            labelled=self._labelled_since(policy.model, began, now),
+            labelled=policy.trigger.min_labelled,
             has_champion=has_champion,
         )
 
     def _labelled_since(self, model: str, began: datetime | None, now: datetime) -> int:
         if began is None or not any(found.deployment == model for found in self.serving.list(limit=10_000)):
             return 0
-        return sum(part.rows for part in self.serving.parts(model, kind="labels", start=began, end=now))
+        return self.serving.labelled(model, began, now, known_by=now).num_rows
 
     def train(self, policy: Policy, tables: Mapping[str, Table]) -> Trained:
         """Run the policy's pipeline; what a run that was cut off had finished comes from the cache."""
