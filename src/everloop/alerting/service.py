@@ -10,7 +10,7 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.alerting import rules
-from everloop.alerting.channels import open_channel, sentence
+from everloop.alerting.channels import open_channel
 from everloop.alerting.records import (
     Alert,
     Channel,
@@ -312,10 +312,6 @@ class Alerting(Service):
                          delivered_at=r.delivered_at, error=r.error)
                 for r in connection.execute(query)
             ]  # fmt: skip
-
-    def line(self, found: Alert) -> str:
-        """Return an alert as one line for people."""
-        return sentence(found.state, found)
 
 
 def _alert(row: sa.Row[Any]) -> Alert:

@@ -21,7 +21,7 @@ from everloop.data.contents import CHUNK_ROWS, chunk_digests, columns_of, conten
 from everloop.data.records import Column, Part, TableReference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
     import polars as pl
@@ -241,12 +241,3 @@ def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         return normalise(
             file.read(columns=chosen) if chosen is None else file.read(columns=chosen).select(chosen)
         )
-
-
-def iterate_parts(table: Table) -> Iterator[pa.Table]:
-    """Yield the rows part by part."""
-    if table.reference is None:
-        yield table.to_arrow()
-    else:
-        for path in table.paths():
-            yield read_part(path)

@@ -18,7 +18,7 @@ import pickle
 import platform
 import sys
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, ModuleType
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -48,13 +48,6 @@ class UnhashableValueError(InvalidInputError):
     """A value that a step's code closes over has no content to hash."""
 
     code = "pipelines.unhashable-value"
-
-
-@runtime_checkable
-class WrapsFunction(Protocol):
-    """A decorated object that runs a function it keeps: steps, pipelines, `functools.wraps` wrappers, caches."""
-
-    __wrapped__: object
 
 
 class CodeClosure(msgspec.Struct, frozen=True, kw_only=True):

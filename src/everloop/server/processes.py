@@ -23,7 +23,6 @@ from everloop.server.guard import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import FrameType
 
     from everloop.app import App
@@ -309,8 +308,3 @@ def _environment(settings: Settings) -> Mapping[str, str]:
                 value if isinstance(value, str) else msgspec.json.encode(value).decode()
             )
     return found
-
-
-def log_file(settings: Settings, role: str) -> Path:
-    """Return where a quiet role writes its log."""
-    return settings.home / "logs" / f"{role}.log"

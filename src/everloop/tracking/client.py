@@ -13,7 +13,6 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from everloop.core.errors import ConflictError
 from everloop.core.ids import new_id
 from everloop.tracking.records import Plain, Point
 
@@ -29,12 +28,6 @@ if TYPE_CHECKING:
 
 _FLUSH_POINTS = 1000
 _FLUSH_S = 1.0
-
-
-class NoRunError(ConflictError):
-    """Something was logged where no run is active."""
-
-    code = "tracking.no-run"
 
 
 class Sink(Protocol):

@@ -78,7 +78,7 @@ def test_a_step_past_its_time_is_tried_again_in_a_new_process(
         import time
         from pathlib import Path
         from everloop.pipelines import pipeline, step
-        @step(timeout=0.5, retries=1, backoff=0.01)
+        @step(timeout=3, retries=1, backoff=0.01)
         def slow(marker: str) -> int:
             if not Path(marker).exists():
                 Path(marker).touch()
