@@ -95,7 +95,7 @@ def test_a_step_past_its_time_is_tried_again_in_a_new_process(
 
     attempts = pipelines.attempts(run.id)
     assert [item.status for item in attempts] == ["timed_out", "done"]
-    assert "took longer than 0.5 s" in attempts[0].error
+    assert "took longer than 3" in attempts[0].error
     assert time.monotonic() - began < 20
 
 
