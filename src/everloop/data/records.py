@@ -3,14 +3,33 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
 
 import msgspec
 
-Severity = Literal["warn", "fail", "quarantine"]
-Plain = str | int | float | bool | None
-CheckKind = Literal["not_null", "of_type", "between", "in_set", "matches", "unique", "row_count"]
-ColumnKind = Literal["number", "category", "text", "time", "boolean", "other"]
+from everloop.data.check_records import Check, CheckKind, CheckResult, Plain, Severity, Suite, SuiteResult
+from everloop.data.profile_records import ColumnKind, ColumnProfile, Profile, TopValue
+
+__all__ = [
+    "Check",
+    "CheckKind",
+    "CheckResult",
+    "CheckRun",
+    "Column",
+    "ColumnKind",
+    "ColumnProfile",
+    "Dataset",
+    "DatasetVersion",
+    "Part",
+    "Plain",
+    "Profile",
+    "QuarantinedRows",
+    "Severity",
+    "Suite",
+    "SuiteResult",
+    "TableReference",
+    "TopValue",
+    "VersionDiff",
+]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,57 +71,6 @@ class TableReference(msgspec.Struct, frozen=True, kw_only=True):
     def size_bytes(self) -> int:
         """Return the bytes of the parts."""
         return sum(part.size_bytes for part in self.parts)
-
-
-class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One rule on data; made by the functions of `everloop.data.checks`."""
-
-    kind: CheckKind
-    column: str = ""
-    severity: Severity = "fail"
-    type: str = ""
-    low: Plain = None
-    high: Plain = None
-    values: list[str | int | float | bool] = []
-    pattern: str = ""
-
-    @property
-    def title(self) -> str:
-        """Return the check as text, `between(distance, 10, 10000)`."""
-        shown: dict[str, list[object]] = {
-            "of_type": [self.type],
-            "between": [self.low, self.high],
-            "in_set": [self.values],
-            "matches": [self.pattern],
-            "row_count": [self.low, self.high],
-        }
-        arguments = [self.column, *shown.get(self.kind, [])] if self.column else shown.get(self.kind, [])
-        return f"{self.kind}({', '.join(map(str, arguments))})"
-
-
-class Suite(msgspec.Struct, frozen=True):
-    """A named list of checks."""
-
-    name: str
-    checks: list[Check]
-
-
-class CheckResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What one check found; `failed_rows` is 1 for a check on the whole table that failed."""
-
-    check: Check
-    is_passed: bool
-    failed_rows: int
-    rows: int
-    reason: str = ""
-
-
-class SuiteResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a suite found; `failed` when a check of severity `fail` failed, `warned` when only others did."""
-
-    suite: str
-    verdict: Literal["passed", "warned", "failed"]
-    results: list[CheckResult]
 
 
 class Dataset(msgspec.Struct, frozen=True, kw_only=True):
@@ -161,53 +129,6 @@ class CheckRun(msgspec.Struct, frozen=True, kw_only=True):
     suite: Suite
     result: SuiteResult
     created_at: datetime
-
-
-class TopValue(msgspec.Struct, frozen=True, kw_only=True):
-    """A frequent value of a category and its count."""
-
-    value: str
-    count: int
-
-
-class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics of one column.
-
-    Attributes:
-        nulls: missing values; `nans`: floats that are no number. Neither enters the figures below.
-        distinct: approximate number of different values (HyperLogLog, about 2 %).
-        minimum, maximum: of numbers; `earliest`, `latest`: of times.
-        edges: at most 51 ascending quantiles of a number column, the frozen borders of at most 50 bins.
-        top: of a category column, the 50 most frequent values, most first, ties by value.
-    """
-
-    name: str
-    type: str
-    kind: ColumnKind
-    rows: int
-    nulls: int
-    nans: int = 0
-    distinct: int
-    minimum: float | None = None
-    maximum: float | None = None
-    mean: float | None = None
-    std: float | None = None
-    edges: list[float] = []
-    top: list[TopValue] = []
-    earliest: datetime | None = None
-    latest: datetime | None = None
-
-
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
-    """Statistics of one table content."""
-
-    digest: str
-    rows: int
-    columns: list[ColumnProfile]
-
-    def column(self, name: str) -> ColumnProfile:
-        """Return the profile of one column; `KeyError` when there is none."""
-        return {column.name: column for column in self.columns}[name]
 
 
 class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
