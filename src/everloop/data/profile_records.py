@@ -27,8 +27,8 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
         minimum, maximum: of numbers; `earliest`, `latest`: of times.
         edges: at most 51 ascending quantiles of a number column, the frozen borders of at most 50 bins.
         quantile_error: the greatest share of rows by which an edge may miss its quantile.
-        top: the 50 most frequent values of a category, most first, ties by value; of other texts those that
-            come more than once.
+        top: the 50 most frequent values of a category, most first, ties by value; of other texts, those whose
+            count is beyond the error.
         top_error: the number of rows by which a count of `top` may be too low.
         shortest, longest, mean_length: characters of texts.
     """

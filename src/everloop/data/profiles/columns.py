@@ -19,7 +19,8 @@ from everloop.data.profiles.moments import Moments, add_moments, moments_of
 from everloop.data.profiles.statistics import ColumnStatistics, Lengths, add_lengths, pack_points
 
 if TYPE_CHECKING:
-    from everloop.data.profiles.quantiles import Floats
+    from everloop.data.profiles.hashing import HashArray
+    from everloop.data.profiles.quantiles import Floats, Points
     from everloop.data.profiles.statistics import StatisticsKind
     from everloop.data.records import Column
 
@@ -98,17 +99,24 @@ class _Numbers(_Rows):
         self._levels = quantiles.Levels()
 
     def _add_present(self, present: Any) -> None:  # noqa: ANN401
-        if self._is_integer:
-            super()._add_present(present)
         finite = self._finite(np.sort(_floats(present)))
         if not finite.size:
             return
-        if not self._is_integer:
-            distinct.observe(self._registers, mix((finite + 0.0).view(np.uint64)))
+        points = quantiles.points_of(finite)
+        distinct.observe(self._registers, self._hashes(present, finite, points))
         low, high = float(finite[0]), float(finite[-1])
         self._range = (min(low, self._range[0]), max(high, self._range[1])) if self._range else (low, high)
         self._moments = add_moments([self._moments, moments_of(finite)])
-        self._levels.add(quantiles.points_of(finite))
+        self._levels.add(points)
+
+    def _hashes(self, present: Any, finite: Floats, points: Points) -> HashArray:  # noqa: ANN401
+        """Return hashes of the different values, or of all when these are many."""
+        values = finite if points.error else points.values
+        if not self._is_integer:
+            return mix((values + 0.0).view(np.uint64))
+        if not points.error and max(abs(values[0]), abs(values[-1])) <= quantiles.EXACT:
+            return mix(values.astype(np.int64).view(np.uint64))
+        return hash_array(present)
 
     def _finite(self, ordered: Floats) -> Floats:
         """Return the finite middle: an ascending array has its infinities at both ends and what is no number last."""
@@ -158,7 +166,7 @@ class _Texts(_Rows):
 
     def _measure(self, lengths: Any, counts: Any) -> None:  # noqa: ANN401
         numbers = lengths.to_numpy().astype(np.int64)
-        total = int(numbers.sum() if counts is None else np.dot(numbers, counts))
+        total = int(numbers.sum() if counts is None else (numbers * counts).sum())
         self._lengths = add_lengths([self._lengths, Lengths(int(numbers.min()), int(numbers.max()), total)])
 
     def _figures(self) -> dict[str, Any]:

@@ -34,7 +34,10 @@ def no_registers() -> Registers:
 
 def observe(registers: Registers, hashes: HashArray) -> None:
     """Let the registers see values, in place."""
-    places = (hashes >> np.uint64(_REST)).astype(np.intp)
+    # A rank above every register's has so many lowest bits unset; soon few hashes have.
+    unset = np.uint64((1 << int(registers.min())) - 1)
+    hashes = hashes[hashes & unset == 0] if unset else hashes
+    places = (hashes >> np.uint64(_REST)).view(np.int64)
     ranks = _ranks(hashes & _REST_MASK)
     is_higher = ranks > registers[places]
     np.maximum.at(registers, places[is_higher], ranks[is_higher])
@@ -52,7 +55,7 @@ def estimate(registers: Registers) -> int:
 
 def _ranks(rests: HashArray) -> Registers:
     """Return the place of the lowest bit that is set, from 1; one more than there are bits where none is."""
-    lowest = (rests & (~rests + np.uint64(1))).astype(np.float64)
+    lowest = (rests & (~rests + np.uint64(1))).view(np.int64).astype(np.float64)
     exponents = (lowest.view(np.int64) >> _MANTISSA) - _EXPONENT_BIAS
     return np.where(rests == 0, _REST + 1, exponents + 1).astype(np.uint8)
 

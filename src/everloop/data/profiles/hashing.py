@@ -50,7 +50,9 @@ def mix(values: HashArray) -> HashArray:
 
 def _mixed(values: HashArray) -> HashArray:
     # Source: Degski's 64-bit mixer, as measured by Chris Wellons, Prospecting for Hash Functions (2018).
-    h = values ^ (values >> _HALF)
+    # The sum keeps zero, the commonest number, from being the one value whose hash has no bit set.
+    h = values + np.uint64(_NULL)
+    h ^= h >> _HALF
     h *= _MIX
     h ^= h >> _HALF
     h *= _MIX
@@ -158,8 +160,10 @@ def _hash_block(items: NDArray[Any], offsets: NDArray[np.int64]) -> HashArray:
     places = offsets - offsets[0]
     size = int(places[-1])
     sums = np.zeros(size + 1, dtype=np.uint64)
-    terms = np.multiply(items[offsets[0] : offsets[-1]], powers[:size], dtype=np.uint64)
-    np.cumsum(terms + powers[:size], out=sums[1:])
+    terms = items[offsets[0] : offsets[-1]].astype(np.uint64)
+    terms += np.uint64(1)
+    terms *= powers[:size]
+    np.cumsum(terms, out=sums[1:])
     polynomials = (sums[places[1:]] - sums[places[:-1]]) * inverses[places[:-1]]
     return _mixed(polynomials + np.diff(places).astype(np.uint64))
 

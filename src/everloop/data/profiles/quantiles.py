@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 Floats: TypeAlias = NDArray[np.float64]
 
 POINTS = 512
+# Beyond it neighbouring integers are one float.
+EXACT = 2**53
 # So many of one level become one of the next: ten billion rows take five levels, each adding 1/1024.
 _FAN_IN = 16
 # A merge keeps this many points before it thins, so that a thousand appends do not add up errors.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 BINS = 50
 TOP = 50
-# Beyond it neighbouring integers are one float.
-_EXACT = 2**53
 
 
 def profile(table: Table) -> Profile:
@@ -76,7 +74,7 @@ def _distinct(found: ColumnStatistics) -> int:
     if found.kind in ("text", "boolean") and not found.counts.error:
         return len(found.counts.values)
     points = found.quantile_points()
-    if found.kind == "number" and not points.error and not (np.abs(points.values) > _EXACT).any():
+    if found.kind == "number" and not points.error and not (np.abs(points.values) > quantiles.EXACT).any():
         return points.values.size
     return distinct.estimate(np.frombuffer(found.registers, dtype=np.uint8))
 
@@ -89,6 +87,5 @@ def _edges(found: ColumnStatistics) -> list[float]:
 
 
 def _top(found: ColumnStatistics) -> list[TopValue]:
-    least = 1 + (found.counts.error > 0)
     ordered = by_frequency(found.counts.values)[:TOP]
-    return [TopValue(value=value, count=count) for value, count in ordered if count >= least]
+    return [TopValue(value=value, count=count) for value, count in ordered if count > found.counts.error]
