@@ -81,6 +81,26 @@ class ObjectStoreContract:
             b"neighbour",
         ]
 
+    def test_many_are_read_each_once(self, objects: Objects) -> None:
+        """Repeats, loose and packed objects come with their own bytes."""
+        contents = {objects.put(b"loose"): b"loose"}
+        pieces = [b"packed %d" % number for number in range(20)]
+        contents.update(zip(objects.put_many(pieces), pieces, strict=True))
+        assert sorted(objects.get_many([*contents, *contents])) == sorted(contents.items())
+
+    def test_what_is_missing_is_named(self, objects: Objects) -> None:
+        """Of many digests the unknown ones come back."""
+        known = [objects.put(b"loose"), *objects.put_many([b"packed", b"neighbour"])]
+        assert objects.missing([*known, _UNKNOWN]) == {_UNKNOWN}
+        assert objects.missing([]) == set()
+
+    def test_buffers_with_their_digests_are_stored(self, objects: Objects) -> None:
+        """A view of a larger buffer is a content, and digests that are known are not taken again."""
+        views = [memoryview(b"0123456789")[:4], memoryview(bytearray(b"abcdef"))[2:]]
+        digests = [digest_bytes(view) for view in views]
+        assert objects.put_many(views, digests=digests) == digests
+        assert [objects.get(digest) for digest in digests] == [b"0123", b"cdef"]
+
     def test_an_unknown_digest_is_not_found(self, objects: Objects) -> None:
         """Each reader says so with one class."""
         assert not objects.exists(_UNKNOWN)

@@ -16,6 +16,7 @@ import msgspec
 from everloop.core.digests import Digest, digest_bytes
 from everloop.core.durations import format_duration
 from everloop.kernel.objects import packs, tables
+from everloop.kernel.objects.links import list_of
 from everloop.kernel.objects.store import FOLDER, check
 
 if TYPE_CHECKING:
@@ -124,19 +125,25 @@ def _free(store: ObjectStore, removed: list[Location], strays: list[str]) -> tup
 
 
 def _shrink(store: ObjectStore, name: str) -> int:
-    """Rewrite a pack without its dead bytes when most are dead; return the bytes freed."""
+    """Rewrite a pack without its dead bytes when most are dead; return the bytes freed.
+
+    Of linked objects only the store's hard links go; originals are never touched.
+    """
     size = store.files.size(name)
     if size is None:
         return 0
     with store.catalog.read() as connection:
         alive = tables.in_file(connection, name)
+    if name.startswith(tables.LINKS):
+        store.links.shrink(name, alive)
+        return 0
     if sum(place.size for place in alive) >= size * _ALIVE:
         return 0
     written = 0
     for pack in packs.fill_packs((place.digest, _checked(store, place)) for place in alive):
         pieces = pack.pieces()
         store.files.write(pack.name, pieces, durable=True)
-        written += sum(map(len, pieces))
+        written += sum(map(packs.size_of, pieces))
         with store.catalog.transaction() as connection:
             tables.move(connection, name, pack.locations)
     store.files.delete([name])
@@ -151,8 +158,10 @@ def _checked(store: ObjectStore, place: Location) -> bytes:
 
 def _strays(store: ObjectStore, cutoff: datetime) -> list[str]:
     names: defaultdict[str, datetime] = defaultdict()
-    for folder in (FOLDER, packs.FOLDER):
+    for folder in (FOLDER, packs.FOLDER, tables.LINKS):
         names.update((file.name, file.modified_at) for file in store.files.list(folder))
     with store.catalog.read() as connection:
         known = {place.file for page in tables.pages(connection) for place, _ in page}
-    return sorted(name for name, modified in names.items() if name not in known and modified <= cutoff)
+    return sorted(
+        name for name, modified in names.items() if list_of(name) not in known and modified <= cutoff
+    )

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from everloop.core.digests import Digest, digest_bytes
+from everloop.core.digests import Digest, digest_bytes, digest_stream
 from everloop.kernel.objects import packs, tables
 from everloop.kernel.objects.files import open_files
+from everloop.kernel.objects.links import ChangedOriginalError, is_link, list_of
 from everloop.kernel.objects.packs import DamagedPackError
 from everloop.kernel.objects.store import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from everloop.kernel.objects.files import Files
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from everloop.kernel.objects.tables import Location
 
 _HEX = 62
+_READ_AT_ONCE = 8 << 20
 
 
 class FsckReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +86,8 @@ def check_store(
         quick: look at existence and size only.
         repair_from: where damaged and missing objects are fetched again.
     """
-    sizes = {file.name: file.size for folder in (FOLDER, packs.FOLDER) for file in store.files.list(folder)}
+    folders = (FOLDER, packs.FOLDER, tables.LINKS)
+    sizes = {file.name: file.size for folder in folders for file in store.files.list(folder)}
     with store.catalog.read() as connection:
         places = [place for page in tables.pages(connection) for place, _ in page]
     # By file and offset, so that a pack is read from front to back.
@@ -101,7 +104,7 @@ def check_store(
         missing=[p.digest for p in bad if states[p.digest] == "missing" and p.digest not in fixed],
         corrupt=[p.digest for p in bad if states[p.digest] == "corrupt" and p.digest not in fixed],
         repaired=list(repaired),
-        unreferenced=sorted(set(sizes) - {place.file for place in places}),
+        unreferenced=_unreferenced(sizes, {place.file for place in places}),
     )
 
 
@@ -118,7 +121,8 @@ def reindex(store: ObjectStore) -> Reindexed:
     Bytes are not read; run `check_store` after it.
     """
     damaged: list[str] = []
-    places = [*_loose(store.files), *_packed(store.files, damaged)]
+    # Links first, so that bytes of the store's own take their place.
+    places = [*store.links.all(), *_loose(store.files), *_packed(store.files, damaged)]
     with store.catalog.transaction(durable=True) as connection:
         known = tables.find(connection, [place.digest for place in places])
         fresh = {place.digest: place for place in places if place.digest not in known}
@@ -138,12 +142,31 @@ def _state(store: ObjectStore, place: Location, sizes: Mapping[str, int], *, qui
     if size is None:
         # Written, or moved to another pack, after the files were listed.
         return "" if store.exists(place.digest) else "missing"
+    if is_link(place):
+        return _state_of_link(store, place, quick=quick)
     if size < (place.offset or 0) + place.size or (place.offset is None and size != place.size):
         return "corrupt"
     if quick:
         return ""
     content = _read(store.files, place)
     return "" if content is not None and digest_bytes(content) == place.digest else "corrupt"
+
+
+def _state_of_link(store: ObjectStore, place: Location, *, quick: bool) -> str:
+    reason = store.links.reason(store.links.original(place))
+    if reason or quick:
+        return {"": "", "gone": "missing", "changed": "corrupt"}[reason]
+    try:
+        digest = digest_stream(
+            store.links.read(place, start, _READ_AT_ONCE) for start in range(0, place.size, _READ_AT_ONCE)
+        )
+    except ChangedOriginalError:
+        return "corrupt"
+    return "" if digest == place.digest else "corrupt"
+
+
+def _unreferenced(names: Iterable[str], known: set[str]) -> list[str]:
+    return sorted(name for name in names if list_of(name) not in known)
 
 
 def _repair(store: ObjectStore, place: Location, source: BareStore) -> bool:

@@ -22,10 +22,12 @@ from everloop.kernel.objects.tables import Location
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from typing_extensions import Buffer
+
     from everloop.kernel.objects.files import Files
 
-SMALL = 1 << 20
-"""Objects up to this size are packed; larger ones are files of their own."""
+SMALL = 8 << 20
+"""Of many objects, those up to this size are packed; larger ones are files of their own."""
 TARGET = 32 << 20
 """A pack is closed when it has reached this size."""
 FOLDER = "packs"
@@ -48,30 +50,35 @@ class Pack:
         self.name = f"{FOLDER}/{new_id()}.pack"
         self.size = 0
         self.locations: list[Location] = []
-        self._pieces: list[bytes] = []
+        self._pieces: list[Buffer] = []
 
-    def add(self, digest: Digest, content: bytes) -> None:
-        """Append one object."""
-        self.locations.append(Location(digest, len(content), self.name, self.size))
+    def add(self, digest: Digest, content: Buffer, size: int) -> None:
+        """Append one object of `size` bytes."""
+        self.locations.append(Location(digest, size, self.name, self.size))
         self._pieces.append(content)
-        self.size += len(content)
+        self.size += size
 
-    def pieces(self) -> list[bytes]:
+    def pieces(self) -> list[Buffer]:
         """Return the file's bytes in pieces."""
         index = msgspec.msgpack.encode([(place.digest, place.offset, place.size) for place in self.locations])
         return [*self._pieces, index, _FOOTER.pack(blake3(index).digest(), len(index), _MAGIC)]
 
 
-def fill_packs(objects: Iterable[tuple[Digest, bytes]]) -> Iterator[Pack]:
+def fill_packs(objects: Iterable[tuple[Digest, Buffer]]) -> Iterator[Pack]:
     """Yield packs of about `TARGET` bytes that hold the objects in order."""
     pack = Pack()
     for digest, content in objects:
-        pack.add(digest, content)
+        pack.add(digest, content, size_of(content))
         if pack.size >= TARGET:
             yield pack
             pack = Pack()
     if pack.locations:
         yield pack
+
+
+def size_of(content: Buffer) -> int:
+    """Return the number of bytes of a buffer."""
+    return len(content) if isinstance(content, bytes) else memoryview(content).nbytes
 
 
 def read_index(files: Files, name: str, size: int) -> list[Location]:

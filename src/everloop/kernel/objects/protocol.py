@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from everloop.core.errors import EverloopError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+
+    from typing_extensions import Buffer
 
     from everloop.core.digests import Digest
 
@@ -58,12 +60,24 @@ class Objects(Protocol):
         """
         ...
 
-    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
-        """Store many small pieces with a handful of writes; return their digests in order."""
+    def put_many(
+        self, contents: Sequence[Buffer], *, durable: bool = True, digests: Sequence[Digest] | None = None
+    ) -> list[Digest]:
+        """Store many pieces with a handful of writes; return their digests in order.
+
+        Args:
+            contents: what to store; all of it is in memory, so put large collections batch by batch.
+            durable: as in `put`.
+            digests: those of the contents, where the caller has just taken them; they are not checked again.
+        """
         ...
 
     def get(self, digest: Digest, *, verify: bool | None = None) -> bytes:
         """Return the bytes; `verify` overrides the store's setting."""
+        ...
+
+    def get_many(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Yield objects with their bytes, each once, in the order that reads best."""
         ...
 
     def get_range(self, digest: Digest, start: int, length: int) -> bytes:
@@ -72,6 +86,10 @@ class Objects(Protocol):
 
     def exists(self, digest: Digest) -> bool:
         """Return whether the object can be read."""
+        ...
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return which of the objects are not in the store; keep the others for another grace period."""
         ...
 
     def size(self, digest: Digest) -> int:

@@ -170,7 +170,7 @@ def _json_rows(batch: Sequence[Location]) -> sa.Select[Any]:
 
 def _array_rows(batch: Sequence[Location]) -> sa.Select[Any]:
     kinds = (sa.Text, sa.BigInteger, sa.Text, sa.BigInteger)
-    arrays = [
+    arrays: list[sa.ColumnElement[Any]] = [
         sa.cast(sa.literal([row[place] for row in batch], postgresql.ARRAY(kind)), postgresql.ARRAY(kind))
         for place, kind in enumerate(kinds)
     ]

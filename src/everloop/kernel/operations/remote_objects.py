@@ -19,7 +19,9 @@ from everloop.kernel.objects.protocol import Content, DigestMismatchError
 from everloop.kernel.operations.transport import API
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from typing_extensions import Buffer
 
     from everloop.kernel.operations.transport import Transport
 
@@ -45,9 +47,13 @@ class RemoteObjects:
         finally:
             spooled.unlink()
 
-    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
+    def put_many(
+        self, contents: Sequence[Buffer], *, durable: bool = True, digests: Sequence[Digest] | None = None
+    ) -> list[Digest]:
         """Send several contents; return their digests in order."""
-        return [self.put(content, durable=durable) for content in contents]
+        del durable
+        named = digests or [digest_bytes(content) for content in contents]
+        return [self._send(digest, bytes(content)) for digest, content in zip(named, contents, strict=True)]
 
     def get(self, digest: Digest, *, verify: bool | None = None) -> bytes:
         """Return an object's bytes, checked unless `verify` is False."""
@@ -57,6 +63,10 @@ class RemoteObjects:
                 f"object {digest} was damaged on its way or in the store. Run `everloop fsck` on the server."
             )
         return content
+
+    def get_many(self, digests: Iterable[Digest]) -> Iterator[tuple[Digest, bytes]]:
+        """Fetch objects, each once."""
+        return ((digest, self.get(digest)) for digest in dict.fromkeys(digests))
 
     def get_range(self, digest: Digest, start: int, length: int) -> bytes:
         """Return `length` bytes from `start`, fewer at the end."""
@@ -70,6 +80,10 @@ class RemoteObjects:
         except NotFoundError:
             return False
         return True
+
+    def missing(self, digests: Iterable[Digest]) -> set[Digest]:
+        """Return which of the objects the server does not have."""
+        return {digest for digest in set(digests) if not self.exists(digest)}
 
     def size(self, digest: Digest) -> int:
         """Return an object's size in bytes."""

@@ -76,7 +76,7 @@ def test_a_full_disk_is_an_error_of_ours_and_leaves_no_file(
     def fail(_handle: int, _content: object) -> int:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "writev", fail)
 
     with pytest.raises(DiskFullError, match="everloop gc --dry-run"):
         files.write("a", [b"x"], durable=True)
@@ -89,7 +89,7 @@ def test_another_error_of_the_system_stays_what_it_is(
     def fail(_handle: int, _content: object) -> int:
         raise OSError(errno.EIO, "input/output error")
 
-    monkeypatch.setattr(os, "write", fail)
+    monkeypatch.setattr(os, "writev", fail)
 
     with pytest.raises(OSError, match="input/output"):
         files.write("a", [b"x"], durable=True)
@@ -101,8 +101,9 @@ def test_a_short_write_of_the_system_is_gone_on_with(
 ) -> None:
     real = os.write
     monkeypatch.setattr(os, "write", lambda handle, content: real(handle, bytes(content)[:3]))
+    monkeypatch.setattr(os, "writev", lambda handle, pieces: real(handle, b"".join(pieces)[:4]))
 
-    files.write("a", [b"0123456789"], durable=False)
+    files.write("a", [b"01", b"2345", b"6789"], durable=False)
 
     assert files.read("a") == b"0123456789"
 

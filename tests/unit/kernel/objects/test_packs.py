@@ -25,7 +25,7 @@ def files(tmp_path: Path) -> LocalFiles:
 def packed(contents: list[bytes]) -> Pack:
     pack = Pack()
     for content in contents:
-        pack.add(digest_bytes(content), content)
+        pack.add(digest_bytes(content), content, len(content))
     return pack
 
 

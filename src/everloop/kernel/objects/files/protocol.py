@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from typing_extensions import Buffer
+
 
 class DiskFullError(EverloopError):
     """The disk of the object store is full; nothing was kept of the write."""
@@ -46,7 +48,7 @@ class Files(Protocol):
     place: str
     staging: Path
 
-    def write(self, name: str, pieces: Sequence[bytes], *, durable: bool) -> None:
+    def write(self, name: str, pieces: Sequence[Buffer], *, durable: bool) -> None:
         """Write a new file from pieces."""
         ...
 

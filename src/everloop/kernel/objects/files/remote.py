@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from typing_extensions import Buffer
+
 # The largest batch that S3 deletes in one request.
 _DELETE_AT_ONCE = 1_000
 _LIST_AT_ONCE = 1_000
@@ -41,7 +43,7 @@ class RemoteFiles:
         with self._speaking(), _refusing_options(url, options):
             self._store = from_url(url, config=dict(options), client_options=client)  # type: ignore[call-overload]  # options are the user's, obstore checks them
 
-    def write(self, name: str, pieces: Sequence[bytes], *, durable: bool) -> None:
+    def write(self, name: str, pieces: Sequence[Buffer], *, durable: bool) -> None:
         """Upload a new file from pieces."""
         del durable
         with self._speaking():
