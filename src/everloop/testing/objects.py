@@ -94,12 +94,14 @@ class ObjectStoreContract:
         assert objects.missing([*known, _UNKNOWN]) == {_UNKNOWN}
         assert objects.missing([]) == set()
 
-    def test_buffers_with_their_digests_are_stored(self, objects: Objects) -> None:
-        """A view of a larger buffer is a content, and digests that are known are not taken again."""
+    def test_new_buffers_are_stored_and_told_from_known_ones(self, objects: Objects) -> None:
+        """A view of a larger buffer is a content."""
         views = [memoryview(b"0123456789")[:4], memoryview(bytearray(b"abcdef"))[2:]]
-        digests = [digest_bytes(view) for view in views]
-        assert objects.put_many(views, digests=digests) == digests
-        assert [objects.get(digest) for digest in digests] == [b"0123", b"cdef"]
+        first, second = (digest_bytes(view) for view in views)
+        objects.put(b"0123")
+        assert objects.put_new({first: views[0], second: views[1]}) == {second}
+        assert [objects.get(digest) for digest in (first, second)] == [b"0123", b"cdef"]
+        assert objects.put_new({}) == set()
 
     def test_an_unknown_digest_is_not_found(self, objects: Objects) -> None:
         """Each reader says so with one class."""

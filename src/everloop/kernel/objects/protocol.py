@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from everloop.core.errors import EverloopError, NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from typing_extensions import Buffer
 
@@ -60,15 +60,14 @@ class Objects(Protocol):
         """
         ...
 
-    def put_many(
-        self, contents: Sequence[Buffer], *, durable: bool = True, digests: Sequence[Digest] | None = None
-    ) -> list[Digest]:
-        """Store many pieces with a handful of writes; return their digests in order.
+    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
+        """Store many small pieces with a handful of writes; return their digests in order."""
+        ...
 
-        Args:
-            contents: what to store; all of it is in memory, so put large collections batch by batch.
-            durable: as in `put`.
-            digests: those of the contents, where the caller has just taken them; they are not checked again.
+    def put_new(self, contents: Mapping[Digest, Buffer], *, durable: bool = True) -> set[Digest]:
+        """Store buffers under digests that the caller has just taken of them; return those that were new.
+
+        All of it is in memory, so put a large collection batch by batch.
         """
         ...
 

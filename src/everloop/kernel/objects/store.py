@@ -21,7 +21,7 @@ from everloop.kernel.objects import packs, tables
 from everloop.kernel.objects.cache import DEFAULT_LIMIT, LocalCache
 from everloop.kernel.objects.files import open_files
 from everloop.kernel.objects.files.local import refuse_full_disk
-from everloop.kernel.objects.links import ChangedOriginal, ChangedOriginalError, Links, Seen, is_link
+from everloop.kernel.objects.links import ChangedOriginal, ChangedOriginalError, Links, is_link
 from everloop.kernel.objects.protocol import DigestMismatchError, LostObjectError, ObjectNotFoundError
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from everloop.kernel.catalog import Catalog
+    from everloop.kernel.objects.links import Original, Seen
     from everloop.kernel.objects.protocol import Content
     from everloop.kernel.objects.tables import Location
 
@@ -85,12 +86,15 @@ class ObjectStore:
             return self._put_stream(_chunks(content), durable=durable)
         return self._put_stream(content, durable=durable)
 
-    def put_many(
-        self, contents: Sequence[Buffer], *, durable: bool = True, digests: Sequence[Digest] | None = None
-    ) -> list[Digest]:
-        """Store many pieces; small new ones share packs of about 32 MiB; see `Objects.put_many`."""
-        named = [digest_bytes(content) for content in contents] if digests is None else list(digests)
-        fresh = dict(zip(named, contents, strict=True))
+    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
+        """Store many pieces; small new ones share packs of about 32 MiB."""
+        digests = [digest_bytes(content) for content in contents]
+        self.put_new(dict(zip(digests, contents, strict=True)), durable=durable)
+        return digests
+
+    def put_new(self, contents: Mapping[Digest, Buffer], *, durable: bool = True) -> set[Digest]:
+        """Store buffers under digests just taken of them; see `Objects.put_new`."""
+        fresh = dict(contents)
         for known in self._keep(list(fresh)):
             del fresh[known]
         small = {d: content for d, content in fresh.items() if packs.size_of(content) <= packs.SMALL}
@@ -104,10 +108,13 @@ class ObjectStore:
             places += pack.locations
         if places:
             self._record(places)
-        return named
+        return set(fresh)
 
-    def link(self, seen: Sequence[Seen]) -> None:
+    def link(self, seen: Sequence[Seen]) -> list[Original]:
         """Make files objects without copying them; those whose bytes the store has are left alone.
+
+        Returns:
+            The files that were linked.
 
         Raises:
             CannotLinkError: the store is not on this machine.
@@ -115,8 +122,11 @@ class ObjectStore:
         """
         missing = self.missing([one.digest for one in seen])
         fresh = {one.digest: one for one in seen if one.digest in missing}
-        if fresh:
-            self._record(self.links.make(list(fresh.values())))
+        if not fresh:
+            return []
+        places = self.links.make(list(fresh.values()))
+        self._record(places)
+        return [self.links.original(place) for place in places]
 
     def changed_originals(self) -> list[ChangedOriginal]:
         """Return the linked objects that can no longer be read."""

@@ -52,8 +52,9 @@ def find(connection: sa.Connection, digests: Iterable[Digest]) -> dict[Digest, L
     """Return the locations of those digests that are known."""
     found: dict[Digest, Location] = {}
     for batch in _batches(list(digests)):
-        rows = connection.execute(_select().where(_is_among(connection, batch)))
-        found.update((Digest(row[0]), Location(*row[:4])) for row in rows)
+        columns = sa.select(stored.c.digest, stored.c.size, stored.c.file, stored.c.pack_offset)
+        rows = connection.execute(columns.where(_is_among(connection, batch))).all()
+        found.update((row[0], Location(*row)) for row in rows)
     return found
 
 

@@ -19,7 +19,7 @@ from everloop.kernel.objects.protocol import Content, DigestMismatchError
 from everloop.kernel.operations.transport import API
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from typing_extensions import Buffer
 
@@ -47,13 +47,17 @@ class RemoteObjects:
         finally:
             spooled.unlink()
 
-    def put_many(
-        self, contents: Sequence[Buffer], *, durable: bool = True, digests: Sequence[Digest] | None = None
-    ) -> list[Digest]:
+    def put_many(self, contents: Sequence[bytes], *, durable: bool = True) -> list[Digest]:
         """Send several contents; return their digests in order."""
+        return [self.put(content, durable=durable) for content in contents]
+
+    def put_new(self, contents: Mapping[Digest, Buffer], *, durable: bool = True) -> set[Digest]:
+        """Send what the server does not have; return the digests of it."""
         del durable
-        named = digests or [digest_bytes(content) for content in contents]
-        return [self._send(digest, bytes(content)) for digest, content in zip(named, contents, strict=True)]
+        missing = self.missing(contents)
+        for digest in missing:
+            self._transport.request("PUT", _address(digest), body=bytes(contents[digest]))
+        return missing
 
     def get(self, digest: Digest, *, verify: bool | None = None) -> bytes:
         """Return an object's bytes, checked unless `verify` is False."""
