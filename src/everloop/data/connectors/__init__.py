@@ -1,8 +1,9 @@
 """Reading sources: files, buckets, HTTP, SQL, objects of other libraries, Python values.
 
 `open_source` gives a stream of pieces in the normal form (`contents.normalise`); `to_arrow` collects them. What
-cannot be read is refused by a class of ours that names the object and the way out. Tests:
-tests/unit/data/connectors, tests/integration/test_connectors.py.
+cannot be read is refused by a class of ours that names the object and the way out.
+
+Tests: tests/unit/data/connectors.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 pyarrow's own streaming reader uses one thread; its whole-file reader uses all but holds everything. Blocks cut
 here are parsed by pyarrow in a few threads, in order, so both are had. Where a record ends is decided exactly as
-pyarrow does: a field is quoted when its first character is a quote. Tests:
-tests/unit/data/connectors/test_blocks.py, tests/property/test_connectors.py.
+pyarrow does: a field is quoted when its first character is a quote.
 """
 
 from __future__ import annotations

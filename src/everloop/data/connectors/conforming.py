@@ -1,7 +1,4 @@
-"""Streams whose schema is what their first pieces show: iterators, lists of batches, query results.
-
-Tests: tests/unit/data/connectors/test_iterators.py.
-"""
+"""Streams whose schema is what their first pieces show: iterators, lists of batches, query results."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The value of a cursor column as text, so that it can be kept between two readings of a query.
-
-Tests: tests/unit/data/connectors/test_cursors.py.
-"""
+"""The value of a cursor column as text, so that it can be kept between two readings of a query."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The bytes of a file to read, wherever it lies: a local file here, an object of a bucket in `remote`.
-
-Tests: tests/unit/data/connectors/test_files.py.
-"""
+"""The bytes of a file to read, wherever it lies: a local file here, an object of a bucket in `remote`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
 """Many files as one source, in the order of their names: one format, one schema.
 
 Where types stand in the files (Parquet, Arrow), a file that differs is refused by name and column; where they are
-taken from values (CSV, JSON lines, Excel) the columns are as wide as all files need. Tests:
-tests/unit/data/connectors/test_folder.py, tests/integration/test_connectors.py.
+taken from values (CSV, JSON lines, Excel) the columns are as wide as all files need.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Files behind an HTTP address, fetched whole into a temporary file before they are read.
 
-Only a client calls this: the server never fetches an address that a client named. Tests:
-tests/unit/data/connectors/test_http.py.
+Only a client calls this: the server never fetches an address that a client named.
 """
 
 from __future__ import annotations

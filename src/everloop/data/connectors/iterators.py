@@ -1,7 +1,4 @@
-"""Python iterators and lists of batches: of records, dicts of columns, Arrow batches, data frames.
-
-Tests: tests/unit/data/connectors/test_iterators.py.
-"""
+"""Python iterators and lists of batches: of records, dicts of columns, Arrow batches, data frames."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which files a folder, a glob or a prefix of a bucket holds, sorted by path.
 
 Files and folders whose names begin with `.` or `_` are passed over, as other systems do with their marks
-(`_SUCCESS`, `.crc`). Links are followed. Tests: tests/unit/data/connectors/test_listing.py.
+(`_SUCCESS`, `.crc`). Links are followed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""Opening a source of any kind; the one way in. Each kind is loaded on first use.
-
-Tests: tests/unit/data/connectors/test_opening.py.
-"""
+"""Opening a source of any kind; the one way in. Each kind is loaded on first use."""
 
 from __future__ import annotations
 
@@ -38,8 +35,8 @@ def open_source(source: object, **options: Any) -> SourceStream:  # noqa: ANN401
         SourceNotFoundError, EmptySourceError, RaggedRowError, UnreadableSourceError, UnsupportedSourceError,
         UnknownOptionError, DuplicateColumnError, UnnamedColumnError, SchemaDiffersError: as named.
     """
-    if hasattr(source, "batches") and hasattr(source, "source_digest"):
-        return source  # type: ignore[return-value]  # it is open already
+    if _is_open(source):
+        return source  # type: ignore[return-value]  # it is a SourceStream already
     name = describe(source)
     with naming_the_source(name):
         stream: SourceStream = call(_opener(source), source, options, name=name)
@@ -82,7 +79,12 @@ def describe(source: object) -> str:
         return shown_url(source)
     if isinstance(source, str | Path):
         return str(source)
-    return str(getattr(source, "description", "")) or f"the {type(source).__name__}"
+    return str(source.description) if _is_open(source) else f"the {type(source).__name__}"  # type: ignore[attr-defined]
+
+
+def _is_open(source: object) -> bool:
+    # Asked of the class: on the object a property would be computed, and digesting a file costs a reading.
+    return all(hasattr(type(source), name) for name in ("batches", "source_digest"))
 
 
 def _opener(source: object) -> Callable[..., SourceStream]:

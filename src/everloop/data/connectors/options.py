@@ -1,7 +1,4 @@
-"""Options of a kind of source: those that its opener names, and no others.
-
-Tests: tests/unit/data/connectors/test_opening.py.
-"""
+"""Options of a kind of source: those that its opener names, and no others."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Columns that stand in folder names: `year=2013/month=1/rows.parquet`.
 
-Pure. Tests: tests/unit/data/connectors/test_partitions.py.
+Pure.
 """
 
 from __future__ import annotations

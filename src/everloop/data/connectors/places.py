@@ -1,7 +1,4 @@
-"""Sources that are named by text: a path, a pattern, the URL of a bucket, an HTTP address.
-
-Tests: tests/unit/data/connectors/test_opening.py.
-"""
+"""Sources that are named by text: a path, a pattern, the URL of a bucket, an HTTP address."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""What every source offers once it is open: a schema that is known, and pieces that keep to it.
-
-Tests: tests/unit/data/connectors/test_protocol.py.
-"""
+"""What every source offers once it is open: a schema that is known, and pieces that keep to it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
 """Files behind an obstore URL: S3, Google Cloud Storage, Azure, `file://`, `memory://`.
 
-Only ranges of bytes are fetched, so of a Parquet file of 10 GB the first rows cost a few requests. Tests:
-tests/unit/data/connectors/test_remote.py, tests/integration/test_connectors.py.
+Only ranges of bytes are fetched, so of a Parquet file of 10 GB the first rows cost a few requests.
 """
 
 from __future__ import annotations

@@ -2,7 +2,6 @@
 
 PostgreSQL is read through ADBC when the extra `adbc` is installed, else through SQLAlchemy with a cursor of the
 server; both give the same types. Every other database that SQLAlchemy knows works with its driver installed.
-Tests: tests/unit/data/connectors/test_sql.py, tests/integration/test_connectors.py.
 """
 
 from __future__ import annotations

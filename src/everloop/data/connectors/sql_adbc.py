@@ -1,7 +1,4 @@
-"""A database through ADBC: Arrow batches come from the driver as they are.
-
-Tests: tests/integration/test_connectors.py.
-"""
+"""A database through ADBC: Arrow batches come from the driver as they are."""
 
 from __future__ import annotations
 

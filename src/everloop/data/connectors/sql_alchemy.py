@@ -1,7 +1,6 @@
 """A database through SQLAlchemy: rows are fetched in batches with a cursor of the server.
 
-Types are those that PostgreSQL states; of other databases those that the values show. Tests:
-tests/unit/data/connectors/test_sql.py, tests/integration/test_connectors.py.
+Types are those that PostgreSQL states; of other databases those that the values show.
 """
 
 from __future__ import annotations

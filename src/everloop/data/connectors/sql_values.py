@@ -1,6 +1,6 @@
 """Types that PostgreSQL states for the columns of a result, and its values in a form that Arrow takes.
 
-ADBC gives the same types; tests/integration/test_connectors.py compares the two.
+ADBC gives the same types.
 """
 
 from __future__ import annotations

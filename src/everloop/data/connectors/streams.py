@@ -1,7 +1,6 @@
 """Cutting an endless stream of batches into versions to append, by count or by time.
 
-Pure apart from the batches and the clock that are passed in. Tests: tests/unit/data/connectors/test_streams.py,
-tests/property/test_connectors.py.
+Pure apart from the batches and the clock that are passed in.
 """
 
 from __future__ import annotations

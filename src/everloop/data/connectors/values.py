@@ -1,7 +1,6 @@
 """Plain Python values and Arrow objects as tables: dicts of columns, lists of records.
 
-A missing value of pandas or NumPy (NaN, NaT, None) in them is missing here too. Tests:
-tests/unit/data/connectors/test_values.py.
+A missing value of pandas or NumPy (NaN, NaT, None) in them is missing here too.
 """
 
 from __future__ import annotations

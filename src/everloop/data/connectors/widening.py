@@ -1,8 +1,7 @@
 """The narrowest type that holds the values of two types: what a column is once a later value did not fit.
 
 Pure. null < anything; int64 < double; date < timestamp; second < finer unit; lists and structs by what is in
-them. Numbers and text have no common type here: a text format that wants one says `or text` itself. Tests:
-tests/unit/data/connectors/test_widening.py.
+them. Numbers and text have no common type here: a text format that wants one says `or text` itself.
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Reading what other systems keep, without changing it: DVC, Delta Lake, lakeFS; one file each.
 
-Each yields `ImportedVersion` records, oldest first, so that their versions become ours. Tests:
-tests/unit/data/importers, tests/integration/test_importers.py.
+Each yields `ImportedVersion` records, oldest first, so that their versions become ours.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A Delta Lake table, read only: its versions, and the rows of one.
 
 The rows are the columns of the table's schema in its order; a column that an older file lacks is missing there;
-partition columns come from the log. Tests: tests/unit/data/importers/test_delta.py,
-tests/integration/test_importers.py.
+partition columns come from the log.
 """
 
 from __future__ import annotations

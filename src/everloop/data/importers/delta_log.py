@@ -1,10 +1,7 @@
 """The log of a Delta table: which files are live in each version.
 
 Reads commits (JSON), checkpoints in one or several parts, and checkpoints of version 2 with sidecars. What a
-reader must understand and this one does not (deletion vectors, column mapping) is refused, never ignored. Tests:
-tests/unit/data/importers/test_delta.py.
-
-Format: https://github.com/delta-io/delta/blob/master/PROTOCOL.md
+reader must understand and this one does not (deletion vectors, column mapping) is refused, never ignored.
 """
 
 from __future__ import annotations

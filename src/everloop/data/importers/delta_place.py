@@ -1,4 +1,4 @@
-"""Where a Delta table lies: a folder, or a prefix of a bucket. Tests: tests/unit/data/importers/test_delta.py."""
+"""Where a Delta table lies: a folder, or a prefix of a bucket."""
 
 from __future__ import annotations
 

@@ -2,9 +2,7 @@
 
 Reads `.dvc` files, `dvc.lock` (stages) and `dvc.yaml` (their folders) of each tag, and `.dvc/config` for the place
 of the cache; both layouts of the cache, that of DVC 3 (`files/md5`) and the older one. DVC itself is not needed,
-PyYAML is (the extra `dvc`). Tests: tests/unit/data/importers/test_dvc.py.
-
-Format: https://dvc.org/doc/user-guide/project-structure
+PyYAML is (the extra `dvc`).
 """
 
 from __future__ import annotations

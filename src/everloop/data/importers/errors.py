@@ -1,4 +1,4 @@
-"""Why another system's versions cannot be read. Tests: tests/unit/data/importers."""
+"""Why another system's versions cannot be read."""
 
 from __future__ import annotations
 

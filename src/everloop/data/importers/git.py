@@ -1,6 +1,6 @@
 """Reading a git repository through the program `git`: its tags, branches, and files of a commit.
 
-Nothing is written and no hook runs. Tests: tests/unit/data/importers/test_git.py.
+Nothing is written and no hook runs.
 """
 
 from __future__ import annotations

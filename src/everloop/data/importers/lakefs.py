@@ -1,9 +1,4 @@
-"""A lakeFS repository, read only: commits through its REST API, bytes through its S3 gateway.
-
-Tests: tests/unit/data/importers/test_lakefs.py, tests/integration/test_importers.py.
-
-Format: https://docs.lakefs.io/reference/api (version 1 of the API)
-"""
+"""A lakeFS repository, read only: commits through its REST API, bytes through its S3 gateway."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the importers find in another system: versions, and the files of each. Tests: tests/unit/data/importers."""
+"""What the importers find in another system: versions, and the files of each."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Objects of other libraries, one file each, found by the module that their class comes from.
 
-No library is imported here: who has such an object has loaded it. Tests: tests/unit/data/connectors/libraries.
+No library is imported here: who has such an object has loaded it.
 """
 
 from __future__ import annotations

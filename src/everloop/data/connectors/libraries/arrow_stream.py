@@ -1,7 +1,4 @@
-"""Arrow readers, and objects of any library that offer Arrow's stream interface.
-
-Tests: tests/unit/data/connectors/libraries/test_arrow_stream.py.
-"""
+"""Arrow readers, and objects of any library that offer Arrow's stream interface."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Sources and resources of dlt, read without a pipeline: each resource is one stream of records.
-
-Tests: tests/unit/data/connectors/libraries/test_dlt_source.py.
-"""
+"""Sources and resources of dlt, read without a pipeline: each resource is one stream of records."""
 
 from __future__ import annotations
 

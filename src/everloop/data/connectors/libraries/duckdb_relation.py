@@ -1,7 +1,4 @@
-"""DuckDB relations, computed in pieces.
-
-Tests: tests/unit/data/connectors/libraries/test_frames.py.
-"""
+"""DuckDB relations, computed in pieces."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Datasets of Hugging Face's library `datasets`, also streamed ones.
-
-Tests: tests/unit/data/connectors/libraries/test_hugging_face.py.
-"""
+"""Datasets of Hugging Face's library `datasets`, also streamed ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""pandas frames. NaN, NaT, None and NA are missing. Tests: tests/unit/data/connectors/libraries/test_frames.py."""
+"""pandas frames. NaN, NaT, None and NA are missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Polars frames; a lazy one is computed in pieces. Tests: tests/unit/data/connectors/libraries/test_frames.py."""
+"""Polars frames; a lazy one is computed in pieces."""
 
 from __future__ import annotations
 
