@@ -76,9 +76,12 @@ class InferredStream:
         self._form = form
         head, blocks = self._open()
         table = form.infer(head, [])
+        try:
+            self._names = table.column_names
+        except UnicodeDecodeError as error:
+            raise wrong_encoding(form.file, "utf-8", line=1) from error
         with naming_the_source(self.description):
-            refuse_bad_names(table.column_names)
-        self._names = table.column_names
+            refuse_bad_names(self._names)
         self.types = (
             table.schema if types is None else form.widen(types, table.schema, place=self.description)
         )
