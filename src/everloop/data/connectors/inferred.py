@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from everloop.data.connectors.blocks import EndlessRecordError, cut_blocks, work_in_order
 from everloop.data.connectors.errors import EmptySourceError, SchemaWidenedError, UnreadableSourceError
-from everloop.data.connectors.files import open_text, reading, refuse_no_bytes
+from everloop.data.connectors.files import open_text, reading, refuse_no_bytes, wrong_encoding
 from everloop.data.connectors.protocol import cut, naming_the_source
 from everloop.data.connectors.widening import without_nulls
 from everloop.data.contents import normalise, refuse_bad_names
