@@ -53,6 +53,6 @@ def add_moments(parts: Iterable[Moments]) -> Moments:
             continue
         apart, total = part.mean - mean, count + part.count
         squares += part.squares + apart * apart * (count / total) * part.count
-        mean += apart * part.count / total
+        mean += apart * (part.count / total)
         count = total
     return Moments(count, mean, squares)
