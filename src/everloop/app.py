@@ -57,7 +57,7 @@ class App:
         """Return state, events and objects of the home."""
         from everloop.kernel.system import System
 
-        return System(self.kernel, roots=[_roots_of(stage) for stage in STAGES if stage != "system"])
+        return System(self.kernel, roots=[self._roots_of(stage) for stage in STAGES if stage != "system"])
 
     @cached_property
     def data(self) -> Data:
@@ -144,6 +144,24 @@ class App:
         """Return every stage."""
         return [getattr(self, stage) for stage in STAGES]
 
+    def _roots_of(self, stage: str) -> Callable[[sa.Connection], Iterable[tuple[Digest, str]]]:
+        """Return what yields the objects of a stage: `reach.roots` where objects name others, else `tables.roots`."""
+
+        def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
+            import importlib
+            from importlib.util import find_spec
+
+            found: Iterable[tuple[Digest, str]] = ()
+            if find_spec(f"everloop.{stage}.reach") is not None:
+                reach = importlib.import_module(f"everloop.{stage}.reach")
+                found = reach.roots(connection, self.kernel.objects)
+            elif find_spec(f"everloop.{stage}.tables") is not None:
+                tables = importlib.import_module(f"everloop.{stage}.tables")
+                found = tables.roots(connection) if hasattr(tables, "roots") else ()
+            return found
+
+        return roots
+
     def tick(self) -> None:
         """Make one pass of everything that acts by itself: schedules, prediction logs, windows, cycles, alerts.
 
@@ -208,17 +226,3 @@ def connect(
     if simulate_from is not None:
         SharedClock.create(chosen.home / "clock", simulate_from)
     return App(open_kernel(chosen, clock=clock))
-
-
-def _roots_of(stage: str) -> Callable[[sa.Connection], Iterable[tuple[Digest, str]]]:
-    def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
-        import importlib
-        from importlib.util import find_spec
-
-        if find_spec(f"everloop.{stage}.tables") is None:
-            return ()
-        tables = importlib.import_module(f"everloop.{stage}.tables")
-        found: Iterable[tuple[Digest, str]] = tables.roots(connection) if hasattr(tables, "roots") else ()
-        return found
-
-    return roots

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from everloop.cli import output
 
 if TYPE_CHECKING:
-    from everloop.data.records import CheckResult, Suite
+    from everloop.data.records import CheckResult, DatasetVersion, RowDiff, Suite
     from everloop.data.table import Table
 
 
@@ -21,32 +21,42 @@ def data() -> None:
 
 @data.command()
 @click.argument("dataset")
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--append", is_flag=True, help="Put the rows after those of the latest version.")
+@click.argument("source", metavar="SOURCE")
+@click.option("--append", "mode", flag_value="append", help="Put the rows after those of the latest version.")
+@click.option(
+    "--upsert", "mode", flag_value="upsert", help="Put the rows in place of those with the same keys."
+)
+@click.option("--replace", "mode", flag_value="replace", default=True, hidden=True)
+@click.option("--branch", default="main", show_default=True, help="Where the version is added.")
+@click.option("--key", "keys", multiple=True, help="A column that names a row; repeat it for several.")
+@click.option("--encoding", default=None, help="Of a text file that is not UTF-8: latin-1, cp1252, ...")
 @click.option("--suite", "suite_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
               help="JSON file with a suite of checks.")  # fmt: skip
 @click.option("--message", "-m", default="", help="Why, for people.")
 @click.option("--event-time", default=None, help="Column that says when a row's fact happened.")
+@click.option("--known-time", default=None, help="Column that says when it became known.")
 def add(
     dataset: str,
-    source: Path,
-    append: bool,  # noqa: FBT001 - a flag of the command line
+    source: str,
+    *,
+    mode: Literal["append", "replace", "upsert"],
     suite_file: Path | None,
-    message: str,
-    event_time: str | None,
+    encoding: str | None,
+    keys: tuple[str, ...],
+    **given: Any,  # noqa: ANN401 - options that `add` takes under the same names
 ) -> None:
-    """Add the rows of the file SOURCE (CSV, TSV, Parquet) as a version of DATASET."""
+    """Add the rows of SOURCE as a version of DATASET.
+
+    SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, Excel; also .gz, .zst, .bz2), a folder or a quoted pattern of such
+    files, or a URL (s3://, gs://, az://, https://).
+    """
     suite = None if suite_file is None else _read_suite(suite_file)
-    mode: Literal["append", "replace"] = "append" if append else "replace"
+    options = {} if encoding is None else {"encoding": encoding}
     with output.app() as loop:
         version = loop.data.add(
-            dataset, source, suite=suite, message=message, mode=mode, event_time=event_time
+            dataset, source, suite=suite, mode=mode, keys=list(keys) or None, **given, **options
         )
-    if version.is_unchanged:
-        output.note(f"unchanged: {version.ref} has this very content")
-    if version.quarantine:
-        output.note(f"some rows were put aside: everloop data head {version.quarantine}")
-    output.table([version], ["ref", "rows", "size_bytes", "digest", "created_at"])
+    _print_added(version)
 
 
 @data.command("ls")
@@ -62,7 +72,18 @@ def versions(dataset: str) -> None:
     """List the versions of DATASET, newest first."""
     with output.app() as loop:
         found = loop.data.versions(dataset)
-    output.table(found, ["ref", "created_at", "rows", "size_bytes", "parent", "message", "quarantine"])
+    columns = [
+        "ref",
+        "created_at",
+        "branch",
+        "operation",
+        "rows",
+        "stored_bytes",
+        "parent",
+        "message",
+        "quarantine",
+    ]
+    output.table(found, columns)
 
 
 @data.command()
@@ -75,7 +96,8 @@ def show(ref: str) -> None:
         output.record(version)
         return
     output.record({name: getattr(version, name) for name in (
-        "ref", "digest", "rows", "size_bytes", "parent", "message", "event_time", "created_at", "created_by", "quarantine",
+        "ref", "digest", "rows", "size_bytes", "stored_bytes", "keys", "branch", "operation", "parent", "message", "event_time",
+        "known_time", "run", "created_at", "created_by", "quarantine",
     )})  # fmt: skip
     output.table(version.columns, ["name", "type"])
     if version.suite is not None:
@@ -119,10 +141,101 @@ def quarantine(dataset: str) -> None:
 @data.command()
 @click.argument("old")
 @click.argument("new")
-def diff(old: str, new: str) -> None:
-    """Show what changed from version OLD to version NEW."""
+@click.option("--level", type=click.Choice(["schema", "statistics", "rows"]), default="rows", show_default=True,
+              help="How deep to look; each level includes the one before.")  # fmt: skip
+@click.option("--sample", default=10, show_default=True, help="How many rows to show.")
+def diff(old: str, new: str, level: Literal["schema", "statistics", "rows"], sample: int) -> None:
+    """Show what changed from version OLD to version NEW: parts, columns, distributions, rows."""
     with output.app() as loop:
-        output.record(loop.data.diff(old, new))
+        found = loop.data.diff(old, new, level=level, sample=sample)
+    if output.session().form != "table":
+        output.record(found)
+        return
+    output.record({
+        "from": f"{found.old}, {found.rows_old:,} rows", "to": f"{found.new}, {found.rows_new:,} rows",
+        "same content": "yes" if found.is_same else "no",
+        "parts": f"{found.parts.shared} shared, {found.parts.added} added ({found.parts.bytes_added:,} bytes)",
+        "columns added": [column.name for column in found.schema.added],
+        "columns removed": [column.name for column in found.schema.removed],
+        "types changed": {name: " -> ".join(kinds) for name, kinds in found.schema.types_changed.items()},
+    })  # fmt: skip
+    if found.statistics:
+        output.table(found.statistics, ["name", "distance", "mean_old", "mean_new", "nulls_old", "nulls_new"])
+    if found.rows is not None:
+        _print_rows(found.rows)
+
+
+@data.command()
+@click.argument("dataset")
+def refs(dataset: str) -> None:
+    """List the branches and tags of DATASET."""
+    with output.app() as loop:
+        output.table(loop.data.refs(dataset), ["name", "kind", "version", "moved_at", "moved_by"])
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("name")
+@click.option("--at", default="main", show_default=True, help="Version to start from: v3, main~1, a date.")
+def branch(dataset: str, name: str, at: str) -> None:
+    """Make the branch NAME of DATASET; nothing is copied."""
+    with output.app() as loop:
+        output.table([loop.data.branch(dataset, name, at=at)], ["name", "kind", "version"])
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("name")
+@click.option("--at", default="main", show_default=True, help="Version to name: v3, main~1, a date.")
+def tag(dataset: str, name: str, at: str) -> None:
+    """Give a version of DATASET the tag NAME, which never moves."""
+    with output.app() as loop:
+        output.table([loop.data.tag(dataset, name, at=at)], ["name", "kind", "version"])
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("suite_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def suite(dataset: str, suite_file: Path) -> None:
+    """Let `publish` ask for the checks of SUITE_FILE (JSON) before it moves main."""
+    with output.app() as loop:
+        loop.data.set_suite(dataset, suite=_read_suite(suite_file))
+    output.note(f"main of {dataset} moves by publish only when these checks pass")
+
+
+@data.command()
+@click.argument("dataset")
+@click.option("--branch", required=True, help="The branch whose latest version main shall be.")
+def publish(dataset: str, branch: str) -> None:
+    """Move main of DATASET to a branch, once the dataset's suite has passed."""
+    with output.app() as loop:
+        version = loop.data.publish(dataset, branch=branch)
+    output.note(f"main is at {version.ref}")
+    output.table([version], ["ref", "rows", "digest", "created_at"])
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("to")
+@click.option("--branch", default="main", show_default=True, help="The branch that goes back.")
+@click.option("--message", "-m", default="", help="Why, for people.")
+def revert(dataset: str, to: str, branch: str, message: str) -> None:
+    """Add a version of DATASET with the content of the earlier one TO: v3, main~1."""
+    with output.app() as loop:
+        version = loop.data.revert(dataset, to, branch=branch, message=message)
+    _print_added(version)
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("where")
+@click.option("--branch", default="main", show_default=True, help="The branch that moves.")
+@click.option("--message", "-m", default="", help="Why, for people.")
+def remove(dataset: str, where: str, branch: str, message: str) -> None:
+    """Add a version of DATASET without the rows for which the SQL condition WHERE is true."""
+    with output.app() as loop:
+        version = loop.data.remove(dataset, where, branch=branch, message=message)
+    _print_added(version)
 
 
 @data.command()
@@ -144,6 +257,25 @@ def get(ref: str, target: Path) -> None:
         found = loop.data.read(ref)
         _write(found, target)
     output.note(f"wrote {found.num_rows:,} rows of {found.name} to {target}")
+
+
+def _print_added(version: DatasetVersion) -> None:
+    if version.is_unchanged:
+        output.note(f"unchanged: {version.ref} has this very content")
+    if version.quarantine:
+        output.note(f"some rows were put aside: everloop data head {version.quarantine}")
+    columns = ["ref", "rows", "size_bytes", "stored_bytes", "digest", "created_at"]
+    output.table([version], columns)
+
+
+def _print_rows(rows: RowDiff) -> None:
+    output.record({
+        "matched by": rows.keys or "whole rows", "rows added": rows.added, "rows removed": rows.removed,
+        "rows changed": rows.changed, "changes by column": rows.changed_columns,
+    })  # fmt: skip
+    shown = [{"before": one.before, "after": one.after} for one in rows.sample]
+    if shown:
+        output.table(shown, ["before", "after"])
 
 
 def _write(table: Table, target: Path) -> None:

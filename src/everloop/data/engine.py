@@ -6,21 +6,24 @@ Tests: tests/unit/data/test_table.py.
 from __future__ import annotations
 
 import os
+import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import duckdb
+import pyarrow as pa
 
 from everloop.core.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
-    import pyarrow as pa
+    from everloop.data.parts import Piece
 
 # A query runs beside training and serving; more threads cost them more than they save it.
 _THREADS = min(4, os.cpu_count() or 1)
+# Beyond this DuckDB works on the disk.
+_MEMORY = "768MB"
 
 
 class QueryError(InvalidInputError):
@@ -32,8 +35,8 @@ class QueryError(InvalidInputError):
 class Source(Protocol):
     """A table as far as a query needs it: stored parts, or rows in memory."""
 
-    def paths(self) -> list[Path]:
-        """Return local files of the stored parts, in order."""
+    def pieces(self) -> list[Piece]:
+        """Return the stored parts as local files, in order."""
         ...
 
     def to_arrow(self) -> pa.Table:
@@ -62,6 +65,8 @@ def connect(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": _THREADS,
         "autoinstall_known_extensions": False,
+        "memory_limit": _MEMORY,
+        "temp_directory": os.path.join(tempfile.gettempdir(), f"everloop-duckdb-{os.getpid()}"),  # noqa: PTH118 - text for DuckDB
     }
     connection = duckdb.connect(":memory:", config=settings)
     try:
@@ -87,10 +92,45 @@ def literal(value: object) -> str:
     return "'" + str(value).replace("'", "''") + "'"
 
 
+def scan_of(
+    connection: duckdb.DuckDBPyConnection, pieces: Sequence[Piece], *, name: str, place: str = ""
+) -> str:
+    """Return the SQL that reads the live rows of parts.
+
+    Args:
+        connection: where deleted positions are registered, as tables whose names begin with `name`.
+        pieces: the parts.
+        name: the name of the table.
+        place: adds a column of this name with each row's place: its position plus the rows of the parts before it.
+    """
+    selects, start, whole = [], 0, list[str]()
+    for at, piece in enumerate(pieces):
+        file = literal(piece.path)
+        if not len(piece.deleted) and not place:
+            whole.append(file)
+        else:
+            selects += [f"SELECT * FROM read_parquet([{', '.join(whole)}])"] * bool(whole)
+            whole = []
+            selects.append(_scan_of_piece(connection, piece, f"{name}_deleted_{at}", place, start))
+        start += piece.part.rows
+    selects += [f"SELECT * FROM read_parquet([{', '.join(whole)}])"] * bool(whole)
+    return " UNION ALL ".join(selects)
+
+
+def _scan_of_piece(
+    connection: duckdb.DuckDBPyConnection, piece: Piece, name: str, place: str, start: int
+) -> str:
+    shown = f", file_row_number + {start} AS {quote(place)}" if place else ""
+    select = f"SELECT * EXCLUDE (file_row_number){shown} FROM read_parquet({literal(piece.path)}, file_row_number=true)"
+    if not len(piece.deleted):
+        return select
+    connection.register(name, pa.table({"deleted": piece.deleted}))
+    return f"{select} ANTI JOIN {quote(name)} ON file_row_number = deleted"
+
+
 def _make_view(connection: duckdb.DuckDBPyConnection, name: str, table: Source) -> None:
-    paths = table.paths()
-    if not paths:
+    pieces = table.pieces()
+    if not pieces:
         connection.register(name, table.to_arrow())
         return
-    files = ", ".join(literal(path) for path in paths)
-    connection.execute(f"CREATE VIEW {quote(name)} AS SELECT * FROM read_parquet([{files}])")
+    connection.execute(f"CREATE VIEW {quote(name)} AS {scan_of(connection, pieces, name=name)}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import sqlalchemy as sa
 
 from everloop.core.errors import NotFoundError
-from everloop.data.records import Dataset, DatasetVersion, TableReference
-from everloop.data.tables import dataset, dataset_version
+from everloop.data.records import Dataset, DatasetVersion, Ref
+from everloop.data.tables import dataset, dataset_ref, dataset_ref_move, dataset_version
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,24 +30,98 @@ class VersionNotFoundError(NotFoundError):
     code = "data.version-not-found"
 
 
+class RefNotFoundError(NotFoundError):
+    """The dataset has no branch or tag of this name."""
+
+    code = "data.ref-not-found"
+
+
 def find_row(connection: sa.Connection, reference: Reference, as_of: datetime | None) -> sa.Row[Any]:
     """Return the row of the version that a reference names, as the world was at `as_of`.
 
     Raises:
         DatasetNotFoundError: no dataset has the name.
         VersionNotFoundError: there is no such version, or it came later than `as_of`.
+        RefNotFoundError: there is no such branch or tag.
     """
-    table = dataset_version
-    query = sa.select(table).where(table.c.dataset == reference.dataset)
-    if reference.version:
-        query = query.where(table.c.version == reference.version)
     moments = [moment for moment in (reference.moment, as_of) if moment is not None]
-    if moments:
-        query = query.where(table.c.created_at <= min(moments))
-    row = connection.execute(query.order_by(table.c.version.desc()).limit(1)).first()
+    moment = min(moments) if moments else None
+    version = _number(connection, reference, moment)
+    row = _row(connection, reference.dataset, version, moment) if version else None
+    for _ in range(reference.back):
+        if row is not None:
+            row = _row(connection, reference.dataset, row.parent, moment)
     if row is not None:
         return row
-    raise _missing(connection, reference, min(moments) if moments else None)
+    raise _missing(connection, reference, moment)
+
+
+def _number(connection: sa.Connection, reference: Reference, moment: datetime | None) -> int:
+    """Return the number a reference names before going back, 0 when there is none."""
+    if reference.version:
+        return reference.version
+    if reference.run:
+        table = dataset_version
+        query = sa.select(sa.func.max(table.c.version)).where(
+            table.c.dataset == reference.dataset, table.c.run == reference.run
+        )
+        return int(connection.execute(query).scalar() or 0)
+    if moment is None:
+        return head_number(connection, reference.dataset, reference.ref)
+    move = dataset_ref_move
+    query = sa.select(move.c.version).where(
+        move.c.dataset == reference.dataset, move.c.name == reference.ref, move.c.moved_at <= moment
+    )
+    return int(connection.execute(query.order_by(move.c.number.desc()).limit(1)).scalar() or 0)
+
+
+def _row(connection: sa.Connection, name: str, version: int, moment: datetime | None) -> sa.Row[Any] | None:
+    table = dataset_version
+    query = sa.select(table).where(table.c.dataset == name, table.c.version == version)
+    if moment is not None:
+        query = query.where(table.c.created_at <= moment)
+    return connection.execute(query).first()
+
+
+def head_number(connection: sa.Connection, name: str, ref: str) -> int:
+    """Return the number of the version a branch or tag stands at, 0 when there is none."""
+    query = sa.select(dataset_ref.c.version).where(dataset_ref.c.dataset == name, dataset_ref.c.name == ref)
+    return connection.execute(query).scalar() or 0
+
+
+def list_refs(connection: sa.Connection, name: str) -> list[Ref]:
+    """Return the branches and tags of a dataset by name."""
+    query = sa.select(dataset_ref).where(dataset_ref.c.dataset == name).order_by(dataset_ref.c.name)
+    return [_ref_of(row) for row in connection.execute(query)]
+
+
+def find_ref(connection: sa.Connection, name: str, ref: str) -> Ref | None:
+    """Return a branch or tag, None when there is none."""
+    query = sa.select(dataset_ref).where(dataset_ref.c.dataset == name, dataset_ref.c.name == ref)
+    row = connection.execute(query).first()
+    return None if row is None else _ref_of(row)
+
+
+def set_ref(connection: sa.Connection, ref: Ref) -> None:
+    """Make a ref, or move it, and note the move. The caller holds the dataset's row."""
+    at = sa.and_(dataset_ref.c.dataset == ref.dataset, dataset_ref.c.name == ref.name)
+    moves = int(connection.execute(sa.select(dataset_ref.c.moves).where(at)).scalar() or 0) + 1
+    values = {**msgspec.structs.asdict(ref), "moves": moves}
+    statement = dataset_ref.insert() if moves == 1 else sa.update(dataset_ref).where(at)
+    connection.execute(statement.values(values))
+    move = {"dataset": ref.dataset, "name": ref.name, "number": moves, "version": ref.version}
+    connection.execute(dataset_ref_move.insert().values(**move, moved_at=ref.moved_at))
+
+
+def _ref_of(row: sa.Row[Any]) -> Ref:
+    return Ref(
+        dataset=row.dataset,
+        name=row.name,
+        kind=row.kind,
+        version=row.version,
+        moved_at=row.moved_at,
+        moved_by=row.moved_by,
+    )
 
 
 def latest_number(connection: sa.Connection, name: str, *, lock: bool = False) -> int:
@@ -58,10 +133,7 @@ def latest_number(connection: sa.Connection, name: str, *, lock: bool = False) -
 def list_datasets(connection: sa.Connection, *, after: str, limit: int) -> list[Dataset]:
     """Return datasets by name."""
     query = sa.select(dataset).where(dataset.c.name > after).order_by(dataset.c.name).limit(limit)
-    return [
-        Dataset(name=row.name, latest=row.latest, created_at=row.created_at)
-        for row in connection.execute(query)
-    ]
+    return [_dataset_of(row) for row in connection.execute(query)]
 
 
 def find_dataset(connection: sa.Connection, name: str) -> Dataset:
@@ -73,7 +145,13 @@ def find_dataset(connection: sa.Connection, name: str) -> Dataset:
     row = connection.execute(sa.select(dataset).where(dataset.c.name == name)).first()
     if row is None:
         raise _no_dataset(name)
-    return Dataset(name=row.name, latest=row.latest, created_at=row.created_at)
+    return _dataset_of(row)
+
+
+def _dataset_of(row: sa.Row[Any]) -> Dataset:
+    return Dataset(
+        name=row.name, latest=row.latest, created_at=row.created_at, shape=row.shape, suite=row.suite
+    )
 
 
 def list_versions(
@@ -89,61 +167,25 @@ def list_versions(
 
 def version_of(row: sa.Row[Any]) -> DatasetVersion:
     """Return the record of a row."""
-    return DatasetVersion(
-        dataset=row.dataset,
-        version=row.version,
-        digest=row.digest,
-        rows=row.row_count,
-        size_bytes=row.size_bytes,
-        columns=row.columns,
-        parent=row.parent,
-        message=row.message,
-        event_time=row.event_time,
-        created_at=row.created_at,
-        created_by=row.created_by,
-        suite=row.suite,
-        quarantine=row.quarantine,
-    )
+    return DatasetVersion(**row._mapping)  # noqa: SLF001 - SQLAlchemy's own name of the mapping
 
 
-def content_of(row: sa.Row[Any]) -> TableReference:
-    """Return the stored table of a row."""
-    return TableReference(
-        name=f"{row.dataset}@v{row.version}",
-        digest=row.digest,
-        columns=row.columns,
-        parts=row.parts,
-        chunks=row.chunks,
-    )
-
-
-def insert_version(connection: sa.Connection, version: DatasetVersion, content: TableReference) -> None:
-    """Write a version and make it the latest of its dataset."""
+def insert_version(connection: sa.Connection, version: DatasetVersion) -> None:
+    """Write a version and count it in its dataset."""
     if version.version == 1:
-        first = {"name": version.dataset, "latest": 1, "created_at": version.created_at}
+        first = {
+            "name": version.dataset,
+            "latest": 1,
+            "created_at": version.created_at,
+            "shape": version.shape,
+        }
         connection.execute(dataset.insert().values(first))
     else:
         moved = sa.update(dataset).where(dataset.c.name == version.dataset).values(latest=version.version)
         connection.execute(moved)
-    connection.execute(
-        dataset_version.insert().values(
-            dataset=version.dataset,
-            version=version.version,
-            digest=version.digest,
-            row_count=version.rows,
-            size_bytes=version.size_bytes,
-            columns=version.columns,
-            parts=content.parts,
-            chunks=content.chunks,
-            parent=version.parent,
-            message=version.message,
-            event_time=version.event_time,
-            created_at=version.created_at,
-            created_by=version.created_by,
-            suite=version.suite,
-            quarantine=version.quarantine,
-        )
-    )
+    values = msgspec.structs.asdict(version)
+    del values["is_unchanged"]
+    connection.execute(dataset_version.insert().values(values))
 
 
 def _missing(connection: sa.Connection, reference: Reference, moment: datetime | None) -> NotFoundError:
@@ -156,6 +198,28 @@ def _missing(connection: sa.Connection, reference: Reference, moment: datetime |
         return VersionNotFoundError(
             f"dataset {reference.dataset} did not have {asked} at {moment:%Y-%m-%d %H:%M} UTC. "
             f"`everloop data versions {reference.dataset}` lists when each was added.",
+            subject=subject,
+        )
+    if (
+        not reference.version
+        and not reference.run
+        and not head_number(connection, reference.dataset, reference.ref)
+    ):
+        there = ", ".join(ref.name for ref in list_refs(connection, reference.dataset)) or "none"
+        return RefNotFoundError(
+            f"dataset {reference.dataset} has no branch or tag {reference.ref}; there are: {there}. "
+            f"`everloop data branch {reference.dataset} {reference.ref}` makes one.",
+            subject=subject,
+        )
+    if reference.run:
+        return VersionNotFoundError(
+            f"run {reference.run} added no version of dataset {reference.dataset}. `everloop data versions "
+            f"{reference.dataset}` shows which run added each.",
+            subject=subject,
+        )
+    if reference.back:
+        return VersionNotFoundError(
+            f"dataset {reference.dataset} has no version {reference.back} before that one; its history is shorter.",
             subject=subject,
         )
     return VersionNotFoundError(

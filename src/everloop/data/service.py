@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import builtins
+from contextlib import ExitStack
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import pyarrow as pa
 import sqlalchemy as sa
 
-from everloop.core.actors import current_actor
 from everloop.core.digests import Digest
-from everloop.core.errors import ConflictError, InvalidInputError
+from everloop.core.errors import InvalidInputError
 from everloop.core.ids import new_id
-from everloop.data import queries, rules
+from everloop.data import adding, committed, deltas, queries, rules
+from everloop.data.branching import Branching
+from everloop.data.committed import VersionMovedError
 from everloop.data.connectors import refuse_empty
-from everloop.data.contents import CHUNK_ROWS, chunk_digests, content_digest
+from everloop.data.manifests import decode_manifest
 from everloop.data.records import (
     CheckRun,
     Dataset,
     DatasetVersion,
+    Operation,
     Profile,
     QuarantinedRows,
     Suite,
@@ -28,16 +30,21 @@ from everloop.data.records import (
     TableReference,
     VersionDiff,
 )
-from everloop.data.table import Table, write_parts
-from everloop.data.tables import dataset_check, dataset_profile
-from everloop.kernel.operations import Service, operation
+from everloop.data.table import Table
+from everloop.data.tables import dataset_check
+from everloop.kernel.operations import operation
 
 if TYPE_CHECKING:
-    from everloop.kernel.objects import ObjectStore
+    from collections.abc import Sequence
 
+    from everloop.data.adding import Mode
+
+__all__ = ["Data", "EventTimeError", "SuiteFailedError", "VersionMovedError"]
+
+DiffLevel = Literal["schema", "statistics", "rows"]
 QUARANTINE = ".quarantine"
 # How often an append is tried again when another writer was faster.
-_ATTEMPTS = 8
+_ATTEMPTS = 64
 
 
 class SuiteFailedError(InvalidInputError):
@@ -46,63 +53,93 @@ class SuiteFailedError(InvalidInputError):
     code = "data.suite-failed"
 
 
-class VersionMovedError(ConflictError):
-    """Another version was added since the parent was read."""
-
-    code = "data.version-moved"
-
-
 class EventTimeError(InvalidInputError):
     """The column named as event time is missing or is no time."""
 
     code = "data.event-time"
 
 
-class Data(Service):
+class Data(Branching):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"
 
-    def add(
+    def add(  # noqa: PLR0913 - what a version is, by keyword
         self,
         name: str,
         source: object,
         *,
         suite: Suite | None = None,
         message: str = "",
-        mode: Literal["replace", "append"] = "replace",
+        mode: Mode = "replace",
+        branch: str = rules.MAIN,
+        keys: Sequence[str] | None = None,
         event_time: str | None = None,
+        known_time: str | None = None,
+        run: str = "",
+        **options: Any,  # noqa: ANN401 - each kind of source has its own
     ) -> DatasetVersion:
         """Add a version of a dataset, making the dataset on first use.
 
-        The same content as the latest version makes no new version; the result then says `is_unchanged`.
+        The same content as the branch's latest version makes no new version; the result then says `is_unchanged`. The order
+        of rows is no content. A rewritten table is stored as the rows that changed where that is smaller.
 
         Args:
             name: of the dataset.
-            source: path of a CSV, TSV or Parquet file, an Arrow table, a pandas or Polars frame, a DuckDB
-                relation, a `Table`, a list of records or a dict of columns.
+            source: a path, folder, pattern or URL of CSV, JSON lines, Parquet, Arrow or Excel files, an Arrow table, a
+                pandas or Polars frame, a DuckDB relation, a `Table`, an iterator of batches, a list of records, a dict of
+                columns; see `connectors.open_source`.
             suite: checks to pass; rows that fail one of severity `quarantine` go to `<name>.quarantine`.
             message: why, for people.
-            mode: the rows are the whole new version, or come after those of the latest.
+            mode: the rows are the whole new version, or come after those of the latest, or stand in place of those with
+                the same keys.
+            branch: where the version is added; `main` comes into being with the dataset, others by `branch`.
+            keys: columns that name a row; kept from the parent when not given.
             event_time: the column that says when a row's fact happened; kept from the parent when not given.
+            known_time: the column that says when it became known; kept likewise.
+            run: id of the run that adds it.
+            **options: of the source's kind, `encoding`, `sheet`, ...
 
         Raises:
             SuiteFailedError: a check of severity `fail` failed; nothing was written.
+            DuplicateKeyError: two rows have the same keys.
             EmptySourceError, RaggedRowError, MissingColumnError, SchemaMismatchError: as named; nothing was
                 written.
         """
         rules.parse_reference(name)
-        rows = Table.of(source)
-        refuse_empty(rows.num_rows, source)
-        for attempt in range(_ATTEMPTS):
-            try:
-                return self._add_once(
-                    name, rows, suite=suite, message=message, mode=mode, event_time=event_time
-                )
-            except VersionMovedError:
-                if mode == "replace" or attempt == _ATTEMPTS - 1:
-                    raise
+        rules.parse_ref_name(branch)
+        with ExitStack() as stack:
+            rows = adding.stage(source, stack, options)
+            refuse_empty(rows.num_rows, source)
+            request = adding.Request(
+                name=name, mode=mode, branch=branch, suite=suite, message=message, keys=keys,
+                event_time=event_time, known_time=known_time, run=run,
+            )  # fmt: skip
+            for attempt in range(_ATTEMPTS):
+                try:
+                    return self._add_once(request, rows, stack)
+                except VersionMovedError:
+                    if mode == "replace" or attempt == _ATTEMPTS - 1:
+                        raise
         raise AssertionError  # the loop returns or raises
+
+    def remove(self, name: str, where: str, *, branch: str = rules.MAIN, message: str = "") -> DatasetVersion:
+        """Add a version without the rows for which a condition in SQL is true; only their places are written.
+
+        Raises:
+            QueryError: the condition is wrong.
+        """
+        parent = self.version(f"{name}@{branch}")
+        left = deltas.remove(self.content(parent.ref), f"WHERE {where}", self.kernel.objects)
+        content = deltas.settle(left, self.kernel.objects)
+        return self._commit_edit(parent, content, branch=branch, operation="delete", message=message or where)
+
+    def revert(self, name: str, to: str, *, branch: str = rules.MAIN, message: str = "") -> DatasetVersion:
+        """Add a version with the content of an earlier one, `v3` or `main~1`; nothing is copied."""
+        parent, chosen = self.version(f"{name}@{branch}"), self.version(f"{name}@{to}")
+        content = msgspec.structs.replace(self.content(chosen.ref), name="")
+        text = message or f"as {chosen.ref}"
+        return self._commit_edit(parent, content, branch=branch, operation="revert", message=text)
 
     def read(self, ref: str, *, as_of: datetime | None = None) -> Table:
         """Return the table of a version; rows are fetched when asked for.
@@ -142,56 +179,73 @@ class Data(Service):
     def content(self, ref: str, *, as_of: datetime | None = None) -> TableReference:
         """Return the stored table of a version: its parts by digest."""
         with self.kernel.catalog.read() as connection:
-            return queries.content_of(queries.find_row(connection, rules.parse_reference(ref), as_of))
+            version = queries.version_of(queries.find_row(connection, rules.parse_reference(ref), as_of))
+        content = decode_manifest(self.kernel.objects.get(Digest(version.manifest)))
+        return msgspec.structs.replace(content, name=version.ref)
 
     @operation(
         "POST /datasets/{dataset}/versions", needs="dataset.write", emits="dataset.versioned", cli="data add"
     )
-    def commit_version(
+    def commit_version(  # noqa: PLR0913 - the fields of a version, by keyword
         self,
         dataset: str,
         *,
         content: TableReference,
         parent: int,
+        branch: str = rules.MAIN,
+        operation: Operation = "add",
         message: str = "",
+        keys: builtins.list[str] = [],  # noqa: B006 - never changed
         event_time: str = "",
+        known_time: str = "",
+        run: str = "",
         suite: SuiteResult | None = None,
         quarantined: QuarantinedRows | None = None,
     ) -> DatasetVersion:
-        """Make stored rows the latest version; the operation's half of `add`.
+        """Make stored rows the latest version of a branch; the operation's half of `add`.
 
         Args:
             dataset: its name.
             content: parts that are in the object store, and their digests.
-            parent: the latest version the caller knows, 0 for none.
+            parent: the branch's latest version the caller knows, 0 for none.
+            branch: which branch moves.
+            operation: how the content came about.
             message: why, for people.
+            keys: columns that name a row.
             event_time: column of the event time, or empty.
+            known_time: column of the known time, or empty.
+            run: id of the run that adds it, or empty.
             suite: what the checks found.
             quarantined: rows put aside.
 
         Raises:
-            VersionMovedError: `parent` is no longer the latest.
+            VersionMovedError: `parent` is no longer the branch's latest.
+            RefNotFoundError: the dataset is there and has no such branch.
         """
         rules.parse_reference(dataset)
-        _refuse_bad_event_time(content, event_time)
+        rules.parse_ref_name(branch)
+        for column in (event_time, known_time):
+            _refuse_bad_time(content, column)
         with self.kernel.catalog.transaction() as connection:
-            latest = queries.latest_number(connection, dataset, lock=True)
-            if latest != parent:
-                raise VersionMovedError(
-                    f"dataset {dataset} has moved to version {latest} since version {parent} was read. Add the rows again.",
-                    subject=f"dataset:{dataset}",
-                )
+            committed.refuse_moved(connection, dataset, branch, parent)
             aside = self._quarantine(connection, dataset, quarantined) if quarantined else ""
-            known = self._same_content(connection, dataset, latest, content)
+            known = committed.same_content(connection, dataset, parent, content)
             if known is not None:
                 self.unchanged()
                 return msgspec.structs.replace(known, is_unchanged=True)
-            version = self._write(
+            version = committed.write_version(
+                self.kernel,
                 connection,
                 dataset,
                 content,
+                parent=parent,
+                branch=branch,
+                operation=operation,
                 message=message,
+                keys=keys,
                 event_time=event_time,
+                known_time=known_time,
+                run=run,
                 suite=suite,
                 quarantine=aside,
             )
@@ -209,20 +263,10 @@ class Data(Service):
 
     @operation("GET /dataset-versions/{ref}/profile", needs="dataset.read", cli="data profile")
     def profile(self, ref: str, *, as_of: datetime | None = None) -> Profile:
-        """Return the profile of a version; computed in one scan the first time, then kept by content."""
-        from everloop.data.profiles import profile
+        """Return the profile of a version: the merged statistics of its parts, each scanned once and kept."""
+        from everloop.data.statistics import profile_of
 
-        content = self.content(ref, as_of=as_of)
-        found = sa.select(dataset_profile.c.profile).where(dataset_profile.c.digest == content.digest)
-        with self.kernel.catalog.read() as connection:
-            known: Profile | None = connection.execute(found).scalar()
-        if known is not None:
-            return known
-        fresh = profile(Table.open(content, self.kernel.objects))
-        with self.kernel.catalog.transaction() as connection:
-            if connection.execute(found).scalar() is None:
-                connection.execute(dataset_profile.insert().values(digest=fresh.digest, profile=fresh))
-        return fresh
+        return profile_of(self.content(ref, as_of=as_of), self.kernel)
 
     @operation(
         "POST /dataset-versions/{ref}/checks",
@@ -275,45 +319,85 @@ class Data(Service):
             )
 
     @operation("GET /dataset-diffs", needs="dataset.read", cli="data diff")
-    def diff(self, old: str, new: str) -> VersionDiff:
-        """Return what changed between two versions, from their manifests alone."""
-        return rules.compare(self.version(old), self.content(old), self.version(new), self.content(new))
+    def diff(self, old: str, new: str, *, level: DiffLevel = "schema", sample: int = 20) -> VersionDiff:
+        """Return what changed between two versions.
 
-    def _add_once(
-        self,
-        name: str,
-        rows: Table,
-        *,
-        suite: Suite | None,
-        message: str,
-        mode: Literal["replace", "append"],
-        event_time: str | None,
-    ) -> DatasetVersion:
-        parent = self._parent(name)
-        before = None
-        if mode == "append" and parent is not None:
-            before = self.read(parent.ref)
+        Args:
+            old: one version.
+            new: the other.
+            level: `schema` compares parts and columns from the manifests alone; `statistics` adds the profiles;
+                `rows` adds rows added, removed and changed, by the keys of the new version or whole.
+            sample: how many rows to show.
+        """
+        one, other = self.version(old), self.version(new)
+        before, after = self.content(one.ref), self.content(other.ref)
+        found = rules.compare(one, before, other, after)
+        if level == "schema":
+            return found
+        from everloop.data.row_diff import diff_rows
+        from everloop.data.statistics import compare_profiles
+
+        moved = compare_profiles(self.profile(one.ref), self.profile(other.ref))
+        if level == "statistics":
+            return msgspec.structs.replace(found, statistics=moved)
+        rows = diff_rows(before, after, self.kernel.objects, keys=other.keys, sample=sample)
+        return msgspec.structs.replace(found, statistics=moved, rows=rows)
+
+    def _add_once(self, request: adding.Request, rows: Table, stack: ExitStack) -> DatasetVersion:
+        name = request.name
+        parent = self._head(name, request.branch)
+        before = self.read(parent.ref) if parent else None
+        keys = list(request.keys if request.keys is not None else parent.keys if parent else [])
+        if request.mode != "replace" and before is not None:
             rules.refuse_other_columns(name, before.columns, rows.columns)
-            rows = Table(arrow=_in_shape_of(name, before, rows))
+            rows = adding.in_shape_of(name, before, rows, stack)
+        present = before if request.mode == "append" else None
         result, aside = None, None
-        if suite is not None:
-            result, rows, aside = self._checked(name, suite, rows, before)
-        inherited = parent.event_time if parent and parent.event_time in rows.column_names else ""
+        if request.suite is not None:
+            result, rows, aside = self._checked(name, request.suite, rows, present)
+        adding.refuse_repeated_keys(name, rows, keys, present=present, mode=request.mode)
+        content = adding.content_of(rows, before, keys, mode=request.mode, objects=self.kernel.objects)
         return self.commit_version(
             name,
-            content=self._stored(rows, before),
+            content=content,
             parent=parent.version if parent else 0,
-            message=message,
-            event_time=inherited if event_time is None else event_time,
+            branch=request.branch,
+            operation="add" if request.mode == "replace" or before is None else request.mode,
+            message=request.message,
+            keys=keys,
+            event_time=adding.inherited(request.event_time, parent.event_time if parent else "", rows),
+            known_time=adding.inherited(request.known_time, parent.known_time if parent else "", rows),
+            run=request.run,
             suite=result,
             quarantined=aside,
         )
 
-    def _parent(self, name: str) -> DatasetVersion | None:
+    def _head(self, name: str, branch: str) -> DatasetVersion | None:
         try:
-            return self.version(name)
+            return self.version(f"{name}@{branch}")
         except queries.DatasetNotFoundError:
             return None
+
+    def _commit_edit(
+        self,
+        parent: DatasetVersion,
+        content: TableReference,
+        *,
+        branch: str,
+        operation: Operation,
+        message: str,
+    ) -> DatasetVersion:
+        return self.commit_version(
+            parent.dataset,
+            content=content,
+            parent=parent.version,
+            branch=branch,
+            operation=operation,
+            message=message,
+            keys=parent.keys,
+            event_time=parent.event_time,
+            known_time=parent.known_time,
+        )
 
     def _checked(
         self, name: str, suite: Suite, rows: Table, before: Table | None
@@ -322,7 +406,7 @@ class Data(Service):
 
         result = run_suite(suite, rows, before=before)
         if result.verdict == "failed":
-            raise _suite_failed(name, result)
+            raise suite_failed(name, result)
         if all(one.is_passed or one.check.severity != "quarantine" for one in result.results):
             return result, rows, None
         good, bad = put_aside(suite, rows, before=before)
@@ -336,73 +420,23 @@ class Data(Service):
                 reasons[title] += title in str(text).split("; ")
         return result, good, QuarantinedRows(table=stored, reasons=reasons)
 
-    def _stored(self, rows: Table, before: Table | None) -> TableReference:
-        """Store rows and return the content of the version: theirs, or the parent's parts and theirs."""
-        reference = rows.reference
-        if reference is not None and before is None:
-            return msgspec.structs.replace(reference, name="")
-        arrow = rows.to_arrow()
-        parts = write_parts(arrow, self.kernel.objects)
-        if before is None or before.reference is None:
-            chunks = chunk_digests([arrow])
-            digest = content_digest(rows.columns, chunks, rows.num_rows)
-            return TableReference(digest=digest, columns=rows.columns, parts=parts, chunks=chunks)
-        whole = before.num_rows // CHUNK_ROWS
-        chunks = [*before.reference.chunks[:whole], *chunk_digests([before.tail_rows(), arrow])]
-        digest = content_digest(before.columns, chunks, before.num_rows + rows.num_rows)
-        return TableReference(
-            digest=digest, columns=before.columns, parts=[*before.reference.parts, *parts], chunks=chunks
-        )
-
-    def _same_content(
-        self, connection: sa.Connection, dataset: str, latest: int, content: TableReference
-    ) -> DatasetVersion | None:
-        if not latest:
-            return None
-        row = queries.find_row(connection, rules.Reference(dataset=dataset, version=latest), None)
-        return queries.version_of(row) if row.digest == content.digest else None
-
-    def _write(
-        self,
-        connection: sa.Connection,
-        dataset: str,
-        content: TableReference,
-        *,
-        message: str,
-        event_time: str = "",
-        suite: SuiteResult | None = None,
-        quarantine: str = "",
-    ) -> DatasetVersion:
-        store: ObjectStore = self.kernel.objects  # type: ignore[assignment]  # where the catalog is, the store is the whole one
-        store.keep(connection, [Digest(part.digest) for part in content.parts])
-        latest = queries.latest_number(connection, dataset, lock=True)
-        version = DatasetVersion(
-            dataset=dataset,
-            version=latest + 1,
-            digest=content.digest,
-            rows=content.rows,
-            size_bytes=content.size_bytes,
-            columns=content.columns,
-            parent=latest,
-            message=message,
-            event_time=event_time,
-            created_at=self.kernel.clock.now(),
-            created_by=current_actor().name,
-            suite=suite,
-            quarantine=quarantine,
-        )
-        queries.insert_version(connection, version, content)
-        return version
-
     def _quarantine(self, connection: sa.Connection, dataset: str, rows: QuarantinedRows) -> str:
         """Make the rows put aside the latest version of the quarantine; return its reference."""
         name = dataset + QUARANTINE
-        latest = queries.latest_number(connection, name, lock=True)
-        known = self._same_content(connection, name, latest, rows.table)
+        queries.latest_number(connection, name, lock=True)
+        parent = queries.head_number(connection, name, rules.MAIN)
+        known = committed.same_content(connection, name, parent, rows.table)
         if known is not None:
             return known.ref
-        version = self._write(
-            connection, name, rows.table, message=f"rows put aside by the checks of {dataset}"
+        version = committed.write_version(
+            self.kernel,
+            connection,
+            name,
+            rows.table,
+            parent=parent,
+            branch=rules.MAIN,
+            operation="quarantine",
+            message=f"rows put aside by the checks of {dataset}",
         )
         payload = {"rows": version.rows, "reasons": rows.reasons}
         self._tell(connection, "dataset.quarantined", f"dataset:{version.ref}", payload)
@@ -412,36 +446,19 @@ class Data(Service):
         self.kernel.events.append(connection, kind=kind, subject=subject, payload=payload)
 
 
-def _in_shape_of(name: str, before: Table, rows: Table) -> pa.Table:
-    """Return the rows in the parent's column order and types.
-
-    Raises:
-        SchemaMismatchError: a value does not fit its column's type.
-    """
-    arrow = rows.to_arrow(before.column_names)
-    try:
-        return arrow.cast(before.schema)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise rules.SchemaMismatchError(
-            f"these rows do not fit dataset {name}: {error}. Convert the column, "
-            'or add the rows with mode="replace" to start a version with a new schema.',
-            subject=f"dataset:{name}",
-        ) from error
-
-
-def _refuse_bad_event_time(content: TableReference, event_time: str) -> None:
+def _refuse_bad_time(content: TableReference, event_time: str) -> None:
     if not event_time:
         return
     kinds = {column.name: column.type for column in content.columns}
     if not kinds.get(event_time, "").startswith(("timestamp", "date")):
         found = f"is of type {kinds[event_time]}" if event_time in kinds else "is not a column"
         raise EventTimeError(
-            f"the event time {event_time!r} {found}. Name a column of times; there are: "
+            f"the time column {event_time!r} {found}. Name a column of times; there are: "
             f"{', '.join(name for name, kind in kinds.items() if kind.startswith(('timestamp', 'date'))) or 'none'}.",
         )
 
 
-def _suite_failed(name: str, result: SuiteResult) -> SuiteFailedError:
+def suite_failed(name: str, result: SuiteResult) -> SuiteFailedError:
     failed = [one for one in result.results if not one.is_passed and one.check.severity == "fail"]
     reasons = "; ".join(f"{one.check.title}: {one.reason}" for one in failed)
     return SuiteFailedError(
@@ -455,7 +472,9 @@ def _suite_failed(name: str, result: SuiteResult) -> SuiteFailedError:
 def _payload(version: DatasetVersion) -> dict[str, object]:
     return {
         "digest": version.digest,
+        "manifest": version.manifest,
         "rows": version.rows,
+        "branch": version.branch,
         "parent": version.parent,
         "message": version.message,
     }

@@ -7,31 +7,28 @@ tests/unit/data/test_table.py.
 
 from __future__ import annotations
 
-import tempfile
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from everloop.core.digests import Digest
 from everloop.core.errors import EverloopError
-from everloop.data.contents import CHUNK_ROWS, chunk_digests, columns_of, content_digest, normalise
-from everloop.data.records import Column, Part, TableReference
+from everloop.data.contents import columns_of, normalise
+from everloop.data.parts import Piece, open_piece, read_groups, read_piece, store_rows
+from everloop.data.rows import content_digest, hash_rows, sequence_digest, tally
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import pandas as pd
     import polars as pl
 
+    from everloop.data.records import Column, TableReference
     from everloop.kernel.objects import Objects
 
-# Rows of one part and of one of its row groups: a part is the unit of storage, a row group the unit of
-# reading.
-PART_ROWS = 4_000_000
-_GROUP_ROWS = 131_072
 _process: dict[str, Objects] = {}
 
 
@@ -64,8 +61,10 @@ class Table:
         reference: TableReference | None = None,
         objects: Objects | None = None,
         name: str = "",
+        pieces: list[Piece] | None = None,
     ) -> None:
         """Use `Table.of` or `Table.open`."""
+        self._pieces = pieces
         self._arrow: pa.Table | None = None if arrow is None else normalise(arrow)
         self._reference = reference
         self._objects = objects
@@ -108,10 +107,17 @@ class Table:
 
     @cached_property
     def digest(self) -> Digest:
-        """Return the digest of the logical content; it does not depend on how the rows are stored."""
+        """Return the digest of the content: columns, types and rows in any order."""
         if self._reference is not None:
             return Digest(self._reference.digest)
-        return content_digest(self.columns, chunk_digests([self._memory]), self.num_rows)
+        return content_digest(self.columns, tally(hash_rows(self._memory)))
+
+    @cached_property
+    def order(self) -> Digest:
+        """Return the digest of the rows in the order they are read; equal orders have equal rows."""
+        if self._reference is not None:
+            return Digest(self._reference.order)
+        return sequence_digest([hash_rows(self._memory)])
 
     @property
     def reference(self) -> TableReference | None:
@@ -122,19 +128,22 @@ class Table:
         """Return this table stored in `objects` as Parquet parts; do nothing when it is."""
         if self._reference is not None:
             return self
-        parts = write_parts(self._memory, objects)
-        chunks = chunk_digests([self._memory])
-        digest = content_digest(self.columns, chunks, self.num_rows)
-        reference = TableReference(
-            name=self.name, digest=digest, columns=self.columns, parts=parts, chunks=chunks
-        )
+        reference = msgspec.structs.replace(store_rows([self._memory], objects), name=self.name)
         return Table(reference=reference, objects=objects)
 
     def to_arrow(self, columns: Sequence[str] | None = None) -> pa.Table:
         """Return an Arrow table, of some columns when named; stored parts are memory-mapped."""
         if self._arrow is not None:
             return self._arrow if columns is None else self._arrow.select(list(columns))
-        return pa.concat_tables([read_part(path, columns) for path in self.paths()])
+        return pa.concat_tables([rows for piece in self.pieces() for rows in read_piece(piece, columns)])
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield the rows in order, a row group at a time."""
+        if self._arrow is not None:
+            yield self.to_arrow(columns)
+        for piece in self.pieces():
+            for _, rows in read_groups(piece, columns):
+                yield rows
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a pandas frame; missing integers become floats with NaN, as pandas does."""
@@ -154,7 +163,7 @@ class Table:
         """Return the Arrow schema; of a stored table it is read from the first part."""
         if self._arrow is not None:
             return self._arrow.schema
-        return normalise(pq.read_schema(self.paths()[0]).empty_table()).schema
+        return normalise(pq.read_schema(self.pieces()[0].path).empty_table()).schema
 
     def sql(self, query: str) -> Table:
         """Return the result of a query in DuckDB's SQL; the table is named `this`."""
@@ -166,43 +175,32 @@ class Table:
         """Return the first rows."""
         return self.sql(f"SELECT * FROM this LIMIT {int(rows)}")
 
-    def paths(self) -> list[Path]:
-        """Return local Parquet files with the rows in order; empty for a table in memory."""
+    def pieces(self) -> list[Piece]:
+        """Return the stored parts as local files, with the rows in order; empty for a table in memory."""
         if self._reference is None:
             return []
-        objects = self._objects or _process.get("objects")
-        if objects is None:
-            raise UnboundTableError(
-                f"table {self.name or self.digest[:11]} is stored elsewhere and this process knows no object store. "
-                "Call everloop.data.table.use_objects(objects) first.",
-                subject=self.name,
-            )
-        return [objects.path(Digest(part.digest)) for part in self._reference.parts]
-
-    def tail_rows(self) -> pa.Table:
-        """Return the rows of the last, unfilled chunk, for an append."""
-        count = self.num_rows % CHUNK_ROWS
-        if self._reference is None or not count:
-            return self.to_arrow().slice(self.num_rows - count)
-        tables: list[pa.Table] = []
-        for path in reversed(self.paths()):
-            tables.insert(0, read_part(path))
-            if sum(table.num_rows for table in tables) >= count:
-                break
-        rows = pa.concat_tables(tables)
-        return rows.slice(rows.num_rows - count)
+        if self._pieces is None:
+            objects = self._objects or _process.get("objects")
+            if objects is None:
+                raise UnboundTableError(
+                    f"table {self.name or self.digest[:11]} is stored elsewhere and this process knows no object store. "
+                    "Call everloop.data.table.use_objects(objects) first.",
+                    subject=self.name,
+                )
+            return [open_piece(part, objects) for part in self._reference.parts]
+        return self._pieces
 
     def __len__(self) -> int:
         """Return the number of rows."""
         return self.num_rows
 
     def __eq__(self, other: object) -> bool:
-        """Compare by content."""
-        return isinstance(other, Table) and self.digest == other.digest
+        """Compare columns, types and rows in their order."""
+        return isinstance(other, Table) and self.columns == other.columns and self.order == other.order
 
     def __hash__(self) -> int:
         """Hash by content."""
-        return hash(self.digest)
+        return hash(self.order)
 
     def __repr__(self) -> str:
         """Show name, size and digest, never rows."""
@@ -217,27 +215,6 @@ class Table:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Come back, bound to the process's object store on first use."""
         self._arrow, self._reference, self._objects = state["arrow"], state["reference"], None
+        self._pieces = None
         self.name = state["name"]
         self.columns = self._reference.columns if self._reference else columns_of(self._memory)
-
-
-def write_parts(table: pa.Table, objects: Objects) -> list[Part]:
-    """Store the rows as Parquet objects of at most 4 million rows; no rows make one empty part."""
-    parts = []
-    for start in range(0, max(table.num_rows, 1), PART_ROWS):
-        rows = table.slice(start, PART_ROWS)
-        with tempfile.NamedTemporaryFile(prefix="everloop-part-", suffix=".parquet") as file:
-            pq.write_table(rows, file.name, compression="zstd", row_group_size=_GROUP_ROWS)
-            path = Path(file.name)
-            digest = objects.put(path)
-            parts.append(Part(digest=digest, rows=rows.num_rows, size_bytes=path.stat().st_size))
-    return parts
-
-
-def read_part(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read one Parquet part."""
-    chosen = None if columns is None else list(columns)
-    with pq.ParquetFile(path, memory_map=True) as file:
-        return normalise(
-            file.read(columns=chosen) if chosen is None else file.read(columns=chosen).select(chosen)
-        )

@@ -1,17 +1,11 @@
-"""SQL tables of the data stage, and what they keep alive. Tests: tests/unit/data/test_service.py."""
+"""SQL tables of the data stage. Tests: tests/unit/data/test_service.py."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
-from everloop.core.digests import Digest
-from everloop.data.records import Column, Part, Profile, Suite, SuiteResult
+from everloop.data.records import Column, Suite, SuiteResult
 from everloop.kernel.catalog.schema import Json, Time, metadata
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 dataset = sa.Table(
     "dataset",
@@ -19,6 +13,8 @@ dataset = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("latest", sa.Integer, nullable=False),
     sa.Column("created_at", Time, nullable=False),
+    sa.Column("shape", sa.Text, nullable=False),
+    sa.Column("suite", Json(Suite)),
 )
 
 dataset_version = sa.Table(
@@ -26,28 +22,60 @@ dataset_version = sa.Table(
     metadata,
     sa.Column("dataset", sa.Text, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("shape", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
-    sa.Column("row_count", sa.BigInteger, nullable=False),
+    sa.Column("manifest", sa.Text, nullable=False),
+    sa.Column("rows", sa.BigInteger, nullable=False),
+    sa.Column("files", sa.BigInteger, nullable=False),
     sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False),
     sa.Column("columns", Json(list[Column]), nullable=False),
-    sa.Column("parts", Json(list[Part]), nullable=False),
-    sa.Column("chunks", Json(list[str]), nullable=False),
+    sa.Column("keys", Json(list[str]), nullable=False),
+    sa.Column("branch", sa.Text, nullable=False),
     sa.Column("parent", sa.Integer, nullable=False),
+    sa.Column("merged", sa.Integer, nullable=False),
+    sa.Column("operation", sa.Text, nullable=False),
     sa.Column("message", sa.Text, nullable=False),
     sa.Column("event_time", sa.Text, nullable=False),
+    sa.Column("known_time", sa.Text, nullable=False),
+    sa.Column("run", sa.Text, nullable=False),
     sa.Column("created_at", Time, nullable=False),
     sa.Column("created_by", sa.Text, nullable=False),
     sa.Column("suite", Json(SuiteResult)),
     sa.Column("quarantine", sa.Text, nullable=False),
     sa.Index("ix_dataset_version_created_at", "dataset", "created_at"),
+    sa.Index("ix_dataset_version_run", "run"),
 )
 
-# By content, not by version: two versions with the same content share one profile.
-dataset_profile = sa.Table(
-    "dataset_profile",
+dataset_ref = sa.Table(
+    "dataset_ref",
     metadata,
-    sa.Column("digest", sa.Text, primary_key=True),
-    sa.Column("profile", Json(Profile), nullable=False),
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("moves", sa.Integer, nullable=False),
+    sa.Column("moved_at", Time, nullable=False),
+    sa.Column("moved_by", sa.Text, nullable=False),
+)
+
+# Where a ref stood at any moment: what a date names.
+dataset_ref_move = sa.Table(
+    "dataset_ref_move",
+    metadata,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("moved_at", Time, nullable=False),
+)
+
+# By the live rows of a part: versions share what they share of their parts.
+part_statistics = sa.Table(
+    "part_statistics",
+    metadata,
+    sa.Column("part", sa.Text, primary_key=True),
+    sa.Column("statistics", sa.LargeBinary, nullable=False),
 )
 
 dataset_check = sa.Table(
@@ -61,11 +89,3 @@ dataset_check = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Index("ix_dataset_check_dataset", "dataset", "version"),
 )
-
-
-def roots(connection: sa.Connection) -> Iterator[tuple[Digest, str]]:
-    """Yield the objects that dataset versions are made of, each with the version that keeps it."""
-    query = sa.select(dataset_version.c.dataset, dataset_version.c.version, dataset_version.c.parts)
-    for row in connection.execute(query):
-        for part in row.parts:
-            yield Digest(part.digest), f"dataset:{row.dataset}@v{row.version}"

@@ -58,7 +58,7 @@ def resolve(
     return Resolved(
         artifacts=found,
         datasets=[
-            DatasetInput(name=name, ref=str(item.facts["name"]), digest=item.digest)
+            DatasetInput(name=name, ref=str(item.facts["name"]), digest=str(item.facts["content"]))
             for name, item in found.items()
             if item.codec == "table" and item.facts.get("name")
         ],

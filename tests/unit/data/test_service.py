@@ -6,17 +6,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import sqlalchemy as sa
 
 from everloop.core.errors import NotFoundError
 from everloop.data import checks as check
+from everloop.data.adding import DuplicateKeyError, KeyColumnError
 from everloop.data.connectors import EmptySourceError
 from everloop.data.queries import DatasetNotFoundError, VersionNotFoundError
+from everloop.data.reach import roots
 from everloop.data.records import Suite
 from everloop.data.rules import SchemaMismatchError
-from everloop.data.service import Data, EventTimeError, SuiteFailedError
-from everloop.data.tables import roots
+from everloop.data.service import Data, EventTimeError, SuiteFailedError, VersionMovedError
+from everloop.data.tables import part_statistics
 from everloop.kernel.objects.collection import collect
 
 if TYPE_CHECKING:
@@ -56,7 +60,7 @@ def test_an_append_shares_the_parts_of_its_parent(data: Data) -> None:
 
     assert data.read(version.ref).to_arrow().to_pylist() == [{"a": 1, "b": "x"}, {"a": 2, "b": "y"}]
     found = data.diff("t@v1", "t@v2")
-    assert (found.is_append, found.parts_shared, found.rows_old, found.rows_new) == (True, 1, 1, 2)
+    assert (found.is_append, found.parts.shared, found.rows_old, found.rows_new) == (True, 1, 1, 2)
 
 
 def test_an_append_to_nothing_is_the_first_version(data: Data) -> None:
@@ -79,11 +83,9 @@ def test_a_replacement_may_have_another_schema_and_the_diff_shows_it(data: Data)
 
     found = data.diff("t@v1", "t")
 
-    assert ([c.name for c in found.columns_added], [c.name for c in found.columns_removed]) == (
-        ["new"],
-        ["gone"],
-    )
-    assert found.types_changed == {"a": ("int64", "string")}
+    assert [c.name for c in found.schema.added] == ["new"]
+    assert [c.name for c in found.schema.removed] == ["gone"]
+    assert found.schema.types_changed == {"a": ("int64", "string")}
 
 
 def test_a_failed_check_writes_nothing(data: Data) -> None:
@@ -174,19 +176,24 @@ def test_a_check_of_a_version_is_kept(data: Data) -> None:
     assert data.checks("t") == [run]
 
 
-def test_a_profile_is_computed_once_for_a_content(data: Data) -> None:
-    data.add("t", {"a": [1]})
+def test_a_part_is_scanned_once_however_many_versions_hold_it(data: Data) -> None:
+    data.add("t", {"a": [1, 5]})
+    data.profile("t")
+    data.add("t", {"a": [9]}, mode="append")
 
-    assert data.profile("t") == data.profile("t@v1")
+    assert data.profile("t").column("a").maximum == 9
+    with data.kernel.catalog.read() as connection:
+        assert len(connection.execute(sa.select(part_statistics.c.part)).all()) == 2
 
 
-def test_the_parts_of_every_version_are_roots(data: Data, kernel: Kernel) -> None:
-    data.add("t", {"a": [1]})
-    data.add("t", {"a": [2]})
+def test_manifests_parts_and_deletions_of_every_version_are_roots(data: Data, kernel: Kernel) -> None:
+    data.add("t", {"a": list(range(20))})
+    data.remove("t", "a = 3")
     with kernel.catalog.read() as connection:
-        found = list(roots(connection))
+        found = list(roots(connection, kernel.objects))
 
-    assert sorted(why for _, why in found) == ["dataset:t@v1", "dataset:t@v2"]
+    whys = [why for _, why in found]
+    assert (whys.count("dataset:t@v1"), whys.count("dataset:t@v2")) == (2, 3)
     assert collect(kernel.objects, found, grace=timedelta(0)).removed == []  # type: ignore[arg-type]  # the local store
 
 
@@ -197,3 +204,100 @@ def test_the_stage_works_on_both_databases(any_kernel: Kernel) -> None:
 
     assert data.read("t").num_rows == 2
     assert data.profile("t").rows == 2
+
+
+def test_the_same_rows_in_another_order_make_no_version(data: Data) -> None:
+    data.add("t", {"a": [1, 2, 3]})
+
+    assert data.add("t", {"a": [3, 1, 2]}).is_unchanged
+
+
+def test_a_rewritten_table_stores_only_the_rows_that_changed(data: Data) -> None:
+    rows = {"id": np.arange(50_000), "x": np.random.default_rng(1).normal(size=50_000)}
+    first = data.add("t", rows)
+    rows["x"] = np.where(rows["id"] % 100 == 7, 0.0, rows["x"])
+    second = data.add("t", rows)
+
+    assert second.stored_bytes < 0.03 * first.stored_bytes
+    found = data.diff("t@v1", "t@v2", level="rows").rows
+    assert found is not None
+    assert (found.added, found.removed, found.compared) == (500, 500, 1_000)
+    assert data.read("t").to_pandas().sort_values("id")["x"].tolist() == rows["x"].tolist()
+    assert data.read("t").sql("SELECT count(*) AS n FROM this").to_arrow().to_pylist() == [{"n": 50_000}]
+
+
+def test_a_keyed_table_takes_rows_in_place_of_others_and_shows_what_changed(data: Data) -> None:
+    data.add("t", {"id": [1, 2, 3], "x": ["a", "b", "c"], "y": [1.0, None, 3.0]}, keys=["id"])
+    version = data.add("t", {"id": [2, 4], "x": ["B", "d"], "y": [None, 4.0]}, mode="upsert")
+
+    assert (version.operation, version.keys, version.rows) == ("upsert", ["id"], 4)
+    assert sorted(data.read("t").to_pandas()["x"]) == ["B", "a", "c", "d"]
+    found = data.diff("t@main~1", "t", level="rows")
+    assert found.rows is not None
+    assert (found.rows.added, found.rows.removed, found.rows.changed) == (1, 0, 1)
+    assert found.rows.changed_columns == {"x": 1}
+    assert found.rows.sample[0].before == {"id": 2, "x": "b", "y": None}
+    assert found.rows.sample[0].after == {"id": 2, "x": "B", "y": None}
+
+
+def test_repeated_and_missing_keys_are_refused_and_nothing_is_written(data: Data) -> None:
+    with pytest.raises(DuplicateKeyError, match=r"1 keys \(id\) come more than once"):
+        data.add("t", {"id": [1, 1]}, keys=["id"])
+    with pytest.raises(KeyColumnError, match="there are: a"):
+        data.add("t", {"a": [1]}, keys=["id"])
+    data.add("t", {"id": [1]}, keys=["id"])
+    with pytest.raises(DuplicateKeyError):
+        data.add("t", {"id": [1]}, mode="append")
+    data.add("u", {"id": [1]})
+    with pytest.raises(KeyColumnError, match="has no keys"):
+        data.add("u", {"id": [1]}, mode="upsert")
+    assert (data.get("t").latest, data.get("u").latest) == (1, 1)
+
+
+def test_rows_are_removed_by_a_condition_and_come_back_by_revert(data: Data) -> None:
+    first = data.add("t", {"a": list(range(20))})
+    removed = data.remove("t", "a >= 18")
+    again = data.revert("t", "main~1")
+
+    assert (removed.rows, removed.operation) == (18, "delete")
+    assert (again.digest, again.manifest, again.stored_bytes) == (
+        first.digest,
+        first.manifest,
+        0,
+    )
+    assert data.read("t@v2").to_arrow().column("a").to_pylist() == list(range(18))
+
+
+def test_eight_small_appends_become_one_part(data: Data) -> None:
+    for number in range(9):
+        data.add("t", {"a": [number]}, mode="append")
+
+    assert len(data.content("t").parts) == 2
+    assert data.read("t").to_arrow().column("a").to_pylist() == list(range(9))
+    assert data.read("t").digest == data.add("u", {"a": list(range(9))}).digest
+
+
+def test_two_writers_on_one_branch_one_wins_and_the_other_is_told(data: Data) -> None:
+    content = data.content(data.add("t", {"a": [1]}).ref)
+    other = data.content(data.add("u", {"a": [2]}).ref)
+
+    assert data.commit_version("t", content=other, parent=1).version == 2
+    with pytest.raises(VersionMovedError, match="has moved to version 2 on main since version 1"):
+        data.commit_version("t", content=content, parent=1)
+
+
+def test_thirty_two_adds_at_once_all_succeed(any_kernel: Kernel) -> None:
+    data = Data(any_kernel)
+    data.add("t", {"a": [-1]})
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda number: data.add("t", {"a": [number]}, mode="append"), range(32)))
+
+    assert sorted(data.read("t").to_pandas()["a"]) == list(range(-1, 32))
+
+
+def test_a_table_of_which_much_is_dead_is_written_anew_with_the_same_digest(data: Data) -> None:
+    data.add("t", {"a": list(range(100))})
+    version = data.remove("t", "a < 40")
+
+    assert [(part.rows, part.deleted) for part in data.content("t").parts] == [(60, 0)]
+    assert version.digest == data.add("u", {"a": list(range(40, 100))}).digest

@@ -31,16 +31,6 @@ def test_a_stored_table_has_the_digest_and_rows_of_the_one_in_memory(kernel: Ker
     assert stored.to_pandas()["id"].tolist() == [1, 2, 3]
 
 
-def test_a_table_is_cut_into_parts_in_order(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PART_ROWS", 1_000)
-    memory = Table(arrow=pa.table({"n": list(range(3_500))}))
-    stored = memory.store(kernel.objects)
-
-    assert len(stored.paths()) == 4
-    assert stored.to_arrow().column("n").to_pylist() == list(range(3_500))
-    assert stored.sql("SELECT n FROM this").to_arrow().column("n").to_pylist() == list(range(3_500))
-
-
 def test_a_table_without_rows_is_stored_with_its_columns(kernel: Kernel) -> None:
     stored = Table(arrow=ROWS.slice(0, 0)).store(kernel.objects)
 

@@ -23,7 +23,7 @@ _REFERENCE = "reference.json"
 
 
 class TableCodec:
-    """`everloop.Table`: stored as its parts; the digest is that of the rows, whatever the version's name."""
+    """`everloop.Table`: stored as its parts; the digest is that of the rows in order, whatever the version's name."""
 
     name = "table"
 
@@ -37,12 +37,18 @@ class TableCodec:
         reference = value.store(store.objects).reference
         text = canonical_json(reference)
         objects = {f"part-{index}.parquet": Digest(part.digest) for index, part in enumerate(reference.parts)}
+        objects |= {
+            f"part-{index}.deletions": Digest(part.deletions)
+            for index, part in enumerate(reference.parts)
+            if part.deletions
+        }
         inline = text.decode() if len(text) <= INLINE_BYTES else None
         if inline is None:
             objects[_REFERENCE] = store.put(text)
-        facts = {"name": reference.name} if reference.name else {}
+        facts = {"name": reference.name, "content": reference.digest} if reference.name else {}
+        # What a step makes of a table may depend on the order of its rows, so the order keys it.
         return Artifact(
-            codec=self.name, digest=Digest(reference.digest), objects=objects, inline=inline, facts=facts
+            codec=self.name, digest=Digest(reference.order), objects=objects, inline=inline, facts=facts
         )
 
     def load(self, artifact: Artifact, store: Store) -> object:

@@ -64,6 +64,8 @@ def upgrade() -> None:
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('latest', sa.Integer(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('shape', sa.Text(), nullable=False),
+    sa.Column('suite', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_dataset'))
     )
     op.create_table('dataset_check',
@@ -76,23 +78,44 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_dataset_check'))
     )
     op.create_index('ix_dataset_check_dataset', 'dataset_check', ['dataset', 'version'], unique=False)
-    op.create_table('dataset_profile',
-    sa.Column('digest', sa.Text(), nullable=False),
-    sa.Column('profile', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('digest', name=op.f('pk_dataset_profile'))
+    op.create_table('dataset_ref',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('moves', sa.Integer(), nullable=False),
+    sa.Column('moved_at', sa.BigInteger(), nullable=False),
+    sa.Column('moved_by', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', 'name', name=op.f('pk_dataset_ref'))
+    )
+    op.create_table('dataset_ref_move',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('number', sa.Integer(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('moved_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', 'name', 'number', name=op.f('pk_dataset_ref_move'))
     )
     op.create_table('dataset_version',
     sa.Column('dataset', sa.Text(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('shape', sa.Text(), nullable=False),
     sa.Column('digest', sa.Text(), nullable=False),
-    sa.Column('row_count', sa.BigInteger(), nullable=False),
+    sa.Column('manifest', sa.Text(), nullable=False),
+    sa.Column('rows', sa.BigInteger(), nullable=False),
+    sa.Column('files', sa.BigInteger(), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('stored_bytes', sa.BigInteger(), nullable=False),
     sa.Column('columns', sa.Text(), nullable=False),
-    sa.Column('parts', sa.Text(), nullable=False),
-    sa.Column('chunks', sa.Text(), nullable=False),
+    sa.Column('keys', sa.Text(), nullable=False),
+    sa.Column('branch', sa.Text(), nullable=False),
     sa.Column('parent', sa.Integer(), nullable=False),
+    sa.Column('merged', sa.Integer(), nullable=False),
+    sa.Column('operation', sa.Text(), nullable=False),
     sa.Column('message', sa.Text(), nullable=False),
     sa.Column('event_time', sa.Text(), nullable=False),
+    sa.Column('known_time', sa.Text(), nullable=False),
+    sa.Column('run', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('created_by', sa.Text(), nullable=False),
     sa.Column('suite', sa.Text(), nullable=True),
@@ -100,6 +123,7 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_dataset_version'))
     )
     op.create_index('ix_dataset_version_created_at', 'dataset_version', ['dataset', 'created_at'], unique=False)
+    op.create_index('ix_dataset_version_run', 'dataset_version', ['run'], unique=False)
     op.create_table('deployment',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('generation', sa.Integer(), nullable=False),
@@ -341,6 +365,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('digest', name=op.f('pk_object'))
     )
     op.create_index('ix_object_file', 'object', ['file'], unique=False)
+    op.create_table('part_statistics',
+    sa.Column('part', sa.Text(), nullable=False),
+    sa.Column('statistics', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('part', name=op.f('pk_part_statistics'))
+    )
     op.create_table('pipeline',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('bundle', sa.Text(), nullable=False),

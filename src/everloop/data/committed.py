@@ -1,0 +1,111 @@
+"""Writing a version inside the transaction of its verb. Tests: tests/unit/data/test_service.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from everloop.core.actors import current_actor
+from everloop.core.digests import Digest
+from everloop.core.errors import ConflictError
+from everloop.data import queries, rules
+from everloop.data.manifests import decode_manifest, encode_manifest, named_objects
+from everloop.data.records import DatasetVersion, Operation, Ref, TableReference
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from everloop.kernel.objects import ObjectStore
+    from everloop.kernel.operations import Kernel
+
+
+class VersionMovedError(ConflictError):
+    """Another version was added to the branch since the parent was read."""
+
+    code = "data.version-moved"
+
+
+def refuse_moved(connection: sa.Connection, dataset: str, branch: str, parent: int) -> None:
+    """Hold the dataset's row, and refuse a parent that is no longer the branch's latest version.
+
+    Raises:
+        VersionMovedError: as named.
+        RefNotFoundError: the dataset has versions and no such branch.
+    """
+    latest = queries.latest_number(connection, dataset, lock=True)
+    head = queries.head_number(connection, dataset, branch)
+    if latest and not head:
+        # Raises with the branches there are.
+        queries.find_row(connection, rules.Reference(dataset=dataset, ref=branch), None)
+    if head != parent:
+        raise VersionMovedError(
+            f"dataset {dataset} has moved to version {head} on {branch} since version {parent} was read. Add the rows again; "
+            f"`everloop data diff {dataset}@v{parent} {dataset}@{branch}` shows what came between."
+            if parent
+            else f"dataset {dataset} has come into being, at version {head}, since it was read. Add the rows again.",
+            subject=f"dataset:{dataset}",
+        )
+
+
+def same_content(
+    connection: sa.Connection, dataset: str, number: int, content: TableReference
+) -> DatasetVersion | None:
+    """Return the version when it has this very content."""
+    if not number:
+        return None
+    row = queries.find_row(connection, rules.Reference(dataset=dataset, version=number), None)
+    return queries.version_of(row) if row.digest == content.digest else None
+
+
+def write_version(
+    kernel: Kernel,
+    connection: sa.Connection,
+    dataset: str,
+    content: TableReference,
+    *,
+    parent: int,
+    branch: str,
+    operation: Operation,
+    **fields: Any,  # noqa: ANN401 - further fields of DatasetVersion
+) -> DatasetVersion:
+    """Write a version and move its branch."""
+    store: ObjectStore = kernel.objects  # type: ignore[assignment]  # where the catalog is, the store is the whole one
+    manifest = store.put(encode_manifest(content))
+    store.keep(connection, {manifest, *named_objects(content)})
+    now, actor = kernel.clock.now(), current_actor().name
+    version = DatasetVersion(
+        dataset=dataset,
+        version=queries.latest_number(connection, dataset) + 1,
+        digest=content.digest,
+        manifest=manifest,
+        rows=content.rows,
+        size_bytes=content.size_bytes,
+        stored_bytes=_new_bytes(store, connection, dataset, parent, content),
+        columns=content.columns,
+        branch=branch,
+        parent=parent,
+        operation=operation,
+        created_at=now,
+        created_by=actor,
+        **{"message": "", "event_time": "", **fields},
+    )
+    queries.insert_version(connection, version)
+    moved = Ref(
+        dataset=dataset, name=branch, kind="branch", version=version.version, moved_at=now, moved_by=actor
+    )
+    queries.set_ref(connection, moved)
+    return version
+
+
+def _new_bytes(
+    store: ObjectStore, connection: sa.Connection, dataset: str, parent: int, content: TableReference
+) -> int:
+    """Return the bytes of the objects that the parent does not have."""
+    known: set[Digest] = set()
+    if parent:
+        row = queries.find_row(connection, rules.Reference(dataset=dataset, version=parent), None)
+        known = named_objects(decode_manifest(store.get(Digest(row.manifest))))
+    sizes = {Digest(part.digest): part.size_bytes for part in content.parts}
+    fresh = named_objects(msgspec.structs.replace(content, name="")) - known
+    return sum(sizes[digest] if digest in sizes else store.size(digest) for digest in fresh)
