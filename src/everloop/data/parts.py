@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
 
@@ -298,17 +297,22 @@ def read_groups(
             start = end
 
 
-def read_piece(piece: Piece, columns: Sequence[str] | None = None) -> list[pa.Table]:
-    """Return the live rows of a part; row groups are decoded by two threads."""
-    with pq.ParquetFile(piece.path, memory_map=True) as file:
-        starts = np.cumsum(
-            [0, *(file.metadata.row_group(at).num_rows for at in range(file.metadata.num_row_groups))]
-        )
-    count = len(starts) - 1
-    if not len(piece.deleted) or count < _READERS:
-        return [table for _, table in read_groups(piece, columns)]
-    with _parallel() as pool:
-        return list(pool.map(lambda at: _read_one(piece, columns, at, int(starts[at])), range(count)))
+def read_pieces(pieces: Sequence[Piece], columns: Sequence[str] | None = None) -> list[pa.Table]:
+    """Return the live rows of parts in order; row groups with deleted rows are decoded and cut by two threads."""
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="everloop-read") as pool:
+        found: list[Iterable[pa.Table]] = []
+        for piece in pieces:
+            with pq.ParquetFile(piece.path, memory_map=True) as file:
+                footer = file.metadata
+            if len(piece.deleted) and footer.num_row_groups > 1:
+                found.append(
+                    pool.map(partial(_read_one, piece, columns, footer), range(footer.num_row_groups))
+                )
+            elif len(piece.deleted) or not footer.num_row_groups:
+                found.append(rows for _, rows in read_groups(piece, columns))
+            else:
+                found.append([_read_whole(piece, columns)])
+        return [rows for part in found for rows in part]
 
 
 def hash_piece(piece: Piece) -> Iterator[tuple[Positions, RowHashes]]:
@@ -326,14 +330,16 @@ def store_rows(tables: Iterable[pa.Table], objects: Objects) -> TableReference:
         return writer.reference(writer.store(objects))
 
 
-@contextmanager
-def _parallel() -> Iterator[ThreadPoolExecutor]:
-    with ThreadPoolExecutor(_READERS, thread_name_prefix="everloop-read") as pool:
-        yield pool
-
-
-def _read_one(piece: Piece, columns: Sequence[str] | None, group: int, start: int) -> pa.Table:
+def _read_whole(piece: Piece, columns: Sequence[str] | None) -> pa.Table:
+    chosen = None if columns is None else list(columns)
     with pq.ParquetFile(piece.path, memory_map=True) as file:
+        rows = file.read(columns=chosen)
+    return normalise(rows if chosen is None else rows.select(chosen))
+
+
+def _read_one(piece: Piece, columns: Sequence[str] | None, footer: pq.FileMetaData, group: int) -> pa.Table:
+    start = sum(footer.row_group(at).num_rows for at in range(group))
+    with pq.ParquetFile(piece.path, memory_map=True, metadata=footer) as file:
         rows = _read_group(file, group, columns, threads=False)
     deleted = _within(piece.deleted, start, start + rows.num_rows) - start
     return _kept(rows, deleted, start)[1]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from everloop.data.deltas import changed_rows, rows_at
 from everloop.data.engine import connect, quote, scan_of
-from everloop.data.parts import Piece, open_piece
+from everloop.data.parts import Piece, open_piece, read_groups
 from everloop.data.records import RowDiff, RowSample
 
 if TYPE_CHECKING:
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from everloop.data.parts import Positions
     from everloop.data.records import Part, Plain, TableReference
     from everloop.kernel.objects import Objects
+
+# A part of which less than one row in so many is compared is read by places.
+_FEW = 4
 
 
 class Sides(NamedTuple):
@@ -131,6 +134,15 @@ def _make_side(
     connection: duckdb.DuckDBPyConnection, name: str, pieces: Sequence[Piece], names: Sequence[str]
 ) -> None:
     shown = ", ".join(map(quote, names))
+    few = [piece for piece in pieces if piece.live.size * _FEW < piece.part.rows]
+    if few and len(few) == len(pieces):
+        # Rows at known places are read by these, rather than by hiding all others from a scan.
+        rows = pa.concat_tables(
+            [rows for piece in pieces for _, rows in read_groups(piece, where=piece.live)]
+        )
+        connection.register(f"{name}_few", rows.select(list(names)))
+        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {shown} FROM {name}_few")
+        return
     if pieces:
         scan = scan_of(connection, pieces, name=name)
         connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {shown} FROM ({scan})")

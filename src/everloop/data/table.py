@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from everloop.core.digests import Digest
 from everloop.core.errors import EverloopError
 from everloop.data.contents import columns_of, normalise
-from everloop.data.parts import Piece, open_piece, read_groups, read_piece, store_rows
+from everloop.data.parts import Piece, open_piece, read_groups, read_pieces, store_rows
 from everloop.data.rows import content_digest, hash_rows, sequence_digest, tally
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Table:
         """Return an Arrow table, of some columns when named; stored parts are memory-mapped."""
         if self._arrow is not None:
             return self._arrow if columns is None else self._arrow.select(list(columns))
-        return pa.concat_tables([rows for piece in self.pieces() for rows in read_piece(piece, columns)])
+        return pa.concat_tables(read_pieces(self.pieces(), columns))
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """Yield the rows in order, a row group at a time."""

@@ -13,7 +13,7 @@ from everloop.data.parts import (
     encode_deletions,
     open_piece,
     read_groups,
-    read_piece,
+    read_pieces,
     store_rows,
 )
 from everloop.data.records import Part
@@ -36,7 +36,7 @@ def test_a_stream_in_pieces_is_written_as_the_whole() -> None:
         for start in range(0, N, 30_011):
             writer.write(whole.slice(start, 30_011))
         writer.finish()
-        read = pa.concat_tables([table for piece in writer.pieces() for table in read_piece(piece)])
+        read = pa.concat_tables(read_pieces(writer.pieces()))
 
         assert len(writer.parts) > 1
         assert read.equals(whole)
@@ -66,7 +66,7 @@ def test_deleted_rows_are_not_read(kernel: Kernel) -> None:
     )
     kept = np.setdiff1d(np.arange(300_000), gone)
 
-    assert pa.concat_tables(read_piece(piece, ["id"])).column("id").to_numpy().tolist() == kept.tolist()
+    assert pa.concat_tables(read_pieces([piece], ["id"])).column("id").to_numpy().tolist() == kept.tolist()
     assert np.concatenate([places for places, _ in read_groups(piece)]).tolist() == kept.tolist()
     found = pa.concat_tables([found for _, found in read_groups(piece, where=np.array([7, 200_000]))])
     assert found.column("id").to_pylist() == [7, 200_000]
