@@ -174,7 +174,9 @@ def _same_type(one: Any, other: Any) -> Any | None:  # noqa: ANN401 - Arrow type
     """Return the type of both, as they are stored; a column without values has any type."""
     if pa.types.is_null(one):
         return other
-    if pa.types.is_null(other) or _settled(pa.schema([("", one)])) == _settled(pa.schema([("", other)])):
+    if pa.types.is_null(other) or _settled(pa.schema([("column", one)])) == _settled(
+        pa.schema([("column", other)])
+    ):
         return one
     return None
 
