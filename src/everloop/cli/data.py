@@ -216,6 +216,25 @@ def publish(dataset: str, branch: str) -> None:
 
 @data.command()
 @click.argument("dataset")
+@click.argument("branch")
+@click.option("--into", default="main", show_default=True, help="The branch that moves.")
+@click.option("--prefer", type=click.Choice(["none", "ours", "theirs"]), default="none", show_default=True,
+              help="Whose row stands where both changed it; none refuses.")  # fmt: skip
+@click.option("--message", "-m", default="", help="Why, for people.")
+def merge(
+    dataset: str, branch: str, into: str, prefer: Literal["none", "ours", "theirs"], message: str
+) -> None:
+    """Take what BRANCH of DATASET changed into another branch, row by row."""
+    with output.app() as loop:
+        found = loop.data.merge(dataset, branch, into=into, prefer=prefer, message=message)
+    output.note(
+        f"from {found.base}: {found.changed:,} rows taken over, {found.removed:,} removed, {found.conflicts:,} in conflict"
+    )
+    _print_added(found.version)
+
+
+@data.command()
+@click.argument("dataset")
 @click.argument("to")
 @click.option("--branch", default="main", show_default=True, help="The branch that goes back.")
 @click.option("--message", "-m", default="", help="Why, for people.")

@@ -85,6 +85,33 @@ class Branching(Service):
         return msgspec.structs.replace(found, suite=suite)
 
     @operation(
+        "GET /datasets/{dataset}/merge-bases",
+        needs="dataset.read",
+        cli=None,
+        cli_reason="asked by `data merge`",
+    )
+    def merge_base(self, dataset: str, one: str, other: str) -> DatasetVersion:
+        """Return the newest version that two versions both came from, each a branch, `v3`, `main~1`.
+
+        Raises:
+            VersionNotFoundError: they have nothing in common.
+        """
+        with self.kernel.catalog.read() as connection:
+            rows = [
+                queries.find_row(connection, rules.parse_reference(f"{dataset}@{which}"), None)
+                for which in (one, other)
+            ]
+            found = queries.merge_base(connection, dataset, rows[0].version, rows[1].version)
+            if not found:
+                raise queries.VersionNotFoundError(
+                    f"{one} and {other} of dataset {dataset} have no version in common, so there is nothing to merge by. Add the "
+                    "rows of one to the other.",
+                    subject=f"dataset:{dataset}",
+                )
+            at = rules.Reference(dataset=dataset, version=found)
+            return queries.version_of(queries.find_row(connection, at, None))
+
+    @operation(
         "POST /datasets/{dataset}/publications",
         needs="dataset.publish",
         emits="dataset.published",
@@ -170,13 +197,9 @@ def _at(dataset: str, branch: str) -> rules.Reference:
 
 def _refuse_other_line(connection: sa.Connection, version: DatasetVersion, main: int, branch: str) -> None:
     """Refuse a version that does not come after `main`'s."""
-    number = version.version
-    while number > main:
-        at = rules.Reference(dataset=version.dataset, version=number)
-        number = int(queries.find_row(connection, at, None).parent)
-    if number != main:
+    if main not in queries.ancestors(connection, version.dataset, version.version):
         raise NotAncestorError(
-            f"main of dataset {version.dataset} is at version {main}, which branch {branch} does not come after. Add the "
-            f"rows of the branch to main instead, or branch anew from main.",
+            f"main of dataset {version.dataset} is at version {main}, which branch {branch} does not come after. Merge main "
+            f"into it first: `everloop data merge {version.dataset} main --into {branch}`.",
             subject=f"dataset:{version.dataset}",
         )

@@ -78,7 +78,7 @@ def rewrite(before: TableReference, staged: PartWriter, objects: Objects) -> Tab
     if staged.columns != before.columns or not before.rows:
         return None
     pieces = [open_piece(part, objects) for part in before.parts]
-    found = difference(_stored_rows(pieces), _staged_rows(staged), rows=before.rows + staged.tally.rows)
+    found = difference(stored_rows(pieces), _staged_rows(staged), rows=before.rows + staged.tally.rows)
     if before.tally - found.removed_tally + found.added_tally != staged.tally:
         return (
             None  # two rows with one first lane: not in this world's lifetime, but then the whole is stored
@@ -178,10 +178,11 @@ def hashes_at(pieces: Sequence[Piece], places: Places) -> RowHashes:
 
 def changed_rows(pieces: Sequence[Piece], others: Sequence[Piece], *, rows: int) -> Difference:
     """Return which rows the parts of one table hold that those of another do not, and the reverse."""
-    return difference(_stored_rows(pieces), _stored_rows(others), rows=rows)
+    return difference(stored_rows(pieces), stored_rows(others), rows=rows)
 
 
-def _stored_rows(pieces: Sequence[Piece]) -> Iterator[Located]:
+def stored_rows(pieces: Sequence[Piece]) -> Iterator[Located]:
+    """Yield the hashes of live rows with their places, a row group at a time."""
     start = 0
     for piece in pieces:
         for positions, hashes in hash_piece(piece):

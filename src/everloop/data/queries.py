@@ -12,7 +12,7 @@ from everloop.data.records import Dataset, DatasetVersion, Ref
 from everloop.data.tables import dataset, dataset_ref, dataset_ref_move, dataset_version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
 
     from everloop.data.rules import Reference
@@ -87,6 +87,35 @@ def head_number(connection: sa.Connection, name: str, ref: str) -> int:
     """Return the number of the version a branch or tag stands at, 0 when there is none."""
     query = sa.select(dataset_ref.c.version).where(dataset_ref.c.dataset == name, dataset_ref.c.name == ref)
     return connection.execute(query).scalar() or 0
+
+
+def ancestors(connection: sa.Connection, name: str, version: int) -> Iterator[int]:
+    """Yield a version and all it came from, newest first; a version's number is higher than its parents'."""
+    table = dataset_version
+    waiting = {version}
+    while waiting:
+        number = max(waiting)
+        waiting.remove(number)
+        yield number
+        query = sa.select(table.c.parent, table.c.merged).where(
+            table.c.dataset == name, table.c.version == number
+        )
+        row = connection.execute(query).first()
+        waiting |= {parent for parent in (row or ()) if parent}
+
+
+def merge_base(connection: sa.Connection, name: str, one: int, other: int) -> int:
+    """Return the newest version that both came from, 0 when there is none."""
+    seen = [set[int](), set[int]()]
+    walks = [ancestors(connection, name, one), ancestors(connection, name, other)]
+    heads = [next(walk, 0) for walk in walks]
+    while any(heads):
+        side = 0 if heads[0] >= heads[1] else 1
+        if heads[side] in seen[1 - side] or heads[0] == heads[1]:
+            return heads[side]
+        seen[side].add(heads[side])
+        heads[side] = next(walks[side], 0)
+    return 0
 
 
 def list_refs(connection: sa.Connection, name: str) -> list[Ref]:

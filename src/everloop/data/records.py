@@ -34,7 +34,7 @@ __all__ = [
 
 Shape = Literal["table", "files"]
 RefKind = Literal["branch", "tag"]
-Operation = Literal["add", "append", "upsert", "delete", "revert", "quarantine"]
+Operation = Literal["add", "append", "upsert", "delete", "merge", "revert", "quarantine"]
 _MODULUS = 1 << 64
 
 
@@ -286,3 +286,31 @@ class VersionDiff(msgspec.Struct, frozen=True, kw_only=True):
     is_append: bool
     statistics: list[ColumnChange] | None = None
     rows: RowDiff | None = None
+
+
+class MergeConflict(msgspec.Struct, frozen=True, kw_only=True):
+    """A row that both sides changed, each in another way; None stands for a row that a side removed or never had."""
+
+    key: dict[str, Plain]
+    ours: dict[str, Plain] | None
+    theirs: dict[str, Plain] | None
+
+
+class Merge(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merge took over from the other side.
+
+    Attributes:
+        base: the common ancestor; ours: the version that was merged into; theirs: the one that was merged.
+        version: what came of it; `ours` itself when there was nothing to take over.
+        changed: rows put in place of others or added; removed: rows that went.
+        conflicts: how many rows both sides changed in different ways; `sample` shows some of them.
+    """
+
+    base: str
+    ours: str
+    theirs: str
+    version: DatasetVersion
+    changed: int
+    removed: int
+    conflicts: int
+    sample: list[MergeConflict] = []

@@ -114,10 +114,10 @@ def _diff_by_key(compared: Sides, names: list[str], keys: list[str], sample: int
         *(f"count(*) FILTER (WHERE o.here AND n.here AND {one})" for one in differs),
     ]
     with connect() as connection:
-        _make_side(connection, "old_rows", compared.old, names)
-        _make_side(connection, "new_rows", compared.new, names)
+        make_side(connection, "old_rows", compared.old, names)
+        make_side(connection, "new_rows", compared.new, names)
         row = connection.execute(f"SELECT {', '.join(figures)} {joined}").fetchone() or (0, 0, 0)
-        shown = _sample_by_key(connection, joined, is_changed, names, sample)
+        rows = _sample_by_key(connection, joined, is_changed, names, sample)
     counts = {name: int(count) for name, count in zip(others, row[3:], strict=True) if count}
     return RowDiff(
         keys=keys,
@@ -125,15 +125,16 @@ def _diff_by_key(compared: Sides, names: list[str], keys: list[str], sample: int
         removed=int(row[1]),
         changed=int(row[2]),
         changed_columns=counts,
-        sample=shown,
+        sample=rows,
         compared=compared.rows,
     )
 
 
-def _make_side(
+def make_side(
     connection: duckdb.DuckDBPyConnection, name: str, pieces: Sequence[Piece], names: Sequence[str]
 ) -> None:
-    shown = ", ".join(map(quote, names))
+    """Make the view of one side's rows: some columns, and `here`, which is true."""
+    columns = ", ".join(map(quote, names))
     few = [piece for piece in pieces if piece.live.size * _FEW < piece.part.rows]
     if few and len(few) == len(pieces):
         # Rows at known places are read by these, rather than by hiding all others from a scan.
@@ -141,11 +142,11 @@ def _make_side(
             [rows for piece in pieces for _, rows in read_groups(piece, where=piece.live)]
         )
         connection.register(f"{name}_few", rows.select(list(names)))
-        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {shown} FROM {name}_few")
+        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {columns} FROM {name}_few")
         return
     if pieces:
         scan = scan_of(connection, pieces, name=name)
-        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {shown} FROM ({scan})")
+        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {columns} FROM ({scan})")
         return
     empty = ", ".join(f"NULL AS {quote(one)}" for one in names)
     connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {empty} LIMIT 0")
@@ -154,14 +155,16 @@ def _make_side(
 def _sample_by_key(
     connection: duckdb.DuckDBPyConnection, joined: str, is_changed: str, names: Sequence[str], sample: int
 ) -> list[RowSample]:
-    shown = ", ".join(f"{side}.{quote(name)}" for side in "on" for name in names)
-    query = f"SELECT o.here, n.here, {shown} {joined} WHERE o.here IS NULL OR n.here IS NULL OR {is_changed}"
+    columns = ", ".join(f"{side}.{quote(name)}" for side in "on" for name in names)
+    query = (
+        f"SELECT o.here, n.here, {columns} {joined} WHERE o.here IS NULL OR n.here IS NULL OR {is_changed}"
+    )
     query += f" ORDER BY (o.here AND n.here) DESC NULLS LAST LIMIT {int(sample)}"
     width = len(names)
     return [
         RowSample(
-            before=_shown(names, row[2 : 2 + width]) if row[0] else None,
-            after=_shown(names, row[2 + width :]) if row[1] else None,
+            before=shown(names, row[2 : 2 + width]) if row[0] else None,
+            after=shown(names, row[2 + width :]) if row[1] else None,
         )
         for row in connection.execute(query).fetchall()
     ]
@@ -187,10 +190,11 @@ def _first(pieces: Sequence[Piece], places: Positions, count: int) -> list[dict[
     if not rows:
         return []
     table = pa.concat_tables(rows)
-    return [_shown(table.column_names, tuple(row.values())) for row in table.to_pylist()]
+    return [shown(table.column_names, tuple(row.values())) for row in table.to_pylist()]
 
 
-def _shown(names: Sequence[str], values: Sequence[object]) -> dict[str, Plain]:
+def shown(names: Sequence[str], values: Sequence[object]) -> dict[str, Plain]:
+    """Return a row in plain values, times and nested values as text."""
     return {
         name: value
         if isinstance(value, str | int | float | bool | None)

@@ -22,6 +22,7 @@ from everloop.data.records import (
     CheckRun,
     Dataset,
     DatasetVersion,
+    Merge,
     Operation,
     Profile,
     QuarantinedRows,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from everloop.data.adding import Mode
+    from everloop.data.merging import Prefer
 
 __all__ = ["Data", "EventTimeError", "SuiteFailedError", "VersionMovedError"]
 
@@ -141,6 +143,53 @@ class Data(Branching):
         text = message or f"as {chosen.ref}"
         return self._commit_edit(parent, content, branch=branch, operation="revert", message=text)
 
+    def merge(
+        self, name: str, branch: str, *, into: str = rules.MAIN, prefer: Prefer = "none", message: str = ""
+    ) -> Merge:
+        """Add a version to a branch that holds what another branch changed since both were one.
+
+        Args:
+            name: of the dataset.
+            branch: the branch, tag or version that is merged.
+            into: the branch that moves.
+            prefer: whose row stands where both sides changed it differently; `none` refuses and writes nothing.
+            message: why, for people.
+
+        Raises:
+            MergeConflictError: rows conflict; the details hold some of them.
+            MergeSchemaError: the columns differ.
+        """
+        from everloop.data.merging import merge_tables
+
+        ours, theirs = self.version(f"{name}@{into}"), self.version(f"{name}@{branch}")
+        base = self.merge_base(name, into, branch)
+        found = merge_tables(
+            self.content(base.ref),
+            self.content(ours.ref),
+            self.content(theirs.ref),
+            self.kernel.objects,
+            keys=ours.keys,
+            prefer=prefer,
+        )
+        version = self._commit_edit(
+            ours,
+            deltas.settle(found.content, self.kernel.objects),
+            branch=into,
+            operation="merge",
+            message=message or f"merge of {theirs.ref}",
+            merged=theirs.version,
+        )
+        return Merge(
+            base=base.ref,
+            ours=ours.ref,
+            theirs=theirs.ref,
+            version=version,
+            changed=found.changed,
+            removed=found.removed,
+            conflicts=found.conflicts,
+            sample=found.sample,
+        )
+
     def read(self, ref: str, *, as_of: datetime | None = None) -> Table:
         """Return the table of a version; rows are fetched when asked for.
 
@@ -192,6 +241,7 @@ class Data(Branching):
         *,
         content: TableReference,
         parent: int,
+        merged: int = 0,
         branch: str = rules.MAIN,
         operation: Operation = "add",
         message: str = "",
@@ -208,6 +258,7 @@ class Data(Branching):
             dataset: its name.
             content: parts that are in the object store, and their digests.
             parent: the branch's latest version the caller knows, 0 for none.
+            merged: the version whose changes the content holds too, 0 for none.
             branch: which branch moves.
             operation: how the content came about.
             message: why, for people.
@@ -239,6 +290,7 @@ class Data(Branching):
                 dataset,
                 content,
                 parent=parent,
+                merged=merged,
                 branch=branch,
                 operation=operation,
                 message=message,
@@ -386,11 +438,13 @@ class Data(Branching):
         branch: str,
         operation: Operation,
         message: str,
+        merged: int = 0,
     ) -> DatasetVersion:
         return self.commit_version(
             parent.dataset,
             content=content,
             parent=parent.version,
+            merged=merged,
             branch=branch,
             operation=operation,
             message=message,
