@@ -1,0 +1,24 @@
+"""What the guides show runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+GUIDES = Path(__file__).parents[2] / "docs" / "guides"
+
+
+@pytest.mark.parametrize("guide", ["data.md"])
+def test_the_python_of_a_guide_runs_from_top_to_bottom(guide: str, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", (GUIDES / guide).read_text(), re.DOTALL)
+    assert blocks
+
+    command = [sys.executable, "-W", "error", "-c", "\n".join(blocks) + "\napp.close()\n"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
