@@ -22,6 +22,7 @@ _PUBLIC = {
     "Table": "everloop.data.table",
     "sql": "everloop.data.sql",
     "Suite": "everloop.data.records",
+    "FeatureView": "everloop.data.features.records",
     "File": "everloop.pipelines.inputs",
     "step": "everloop.pipelines.steps",
     "pipeline": "everloop.pipelines.steps",
@@ -42,6 +43,7 @@ __all__ = [
     "App",
     "Condition",
     "EverloopError",
+    "FeatureView",
     "File",
     "Gate",
     "Model",
@@ -65,6 +67,7 @@ if TYPE_CHECKING:
     from everloop.app import App, connect
     from everloop.core.errors import EverloopError
     from everloop.data import checks as check
+    from everloop.data.features.records import FeatureView
     from everloop.data.records import Suite
     from everloop.data.sql import sql
     from everloop.data.table import Table

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from everloop.data.adding import Mode
+    from everloop.data.features.records import FeatureView
     from everloop.data.merging import Prefer
 
 __all__ = ["Data", "EventTimeError", "SuiteFailedError", "VersionMovedError"]
@@ -189,6 +190,22 @@ class Data(Branching):
             conflicts=found.conflicts,
             sample=found.sample,
         )
+
+    def training_rows(self, entities: object, views: Sequence[FeatureView], *, time: str) -> Table:
+        """Return entities with features as they were known at each entity's time; exactly one row for each.
+
+        Args:
+            entities: rows with the keys of every view and the time; anything that `add` takes.
+            views: what to join, each from its dataset.
+            time: the column of the entities that says as of when.
+
+        Raises:
+            FeatureViewError: a column is missing or an expression is wrong.
+        """
+        from everloop.data.features.joining import join_features
+
+        sources = [(view, self.read(view.source)) for view in views]
+        return join_features(Table.of(entities), sources, time=time)
 
     def read(self, ref: str, *, as_of: datetime | None = None) -> Table:
         """Return the table of a version; rows are fetched when asked for.
