@@ -59,6 +59,70 @@ def add(
     _print_added(version)
 
 
+@data.command("add-files")
+@click.argument("dataset")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--branch", default="main", show_default=True, help="Where the version is added.")
+@click.option("--message", "-m", default="", help="Why, for people.")
+def add_files(dataset: str, folder: Path, branch: str, message: str) -> None:
+    """Add all files of FOLDER as a version of DATASET; files that did not change are not read again."""
+    with output.app() as loop, output.progress("reading") as told:
+        version = loop.data.add_files(dataset, folder, branch=branch, message=message, told=told)
+    if version.is_unchanged:
+        output.note(f"unchanged: {version.ref} has these very files")
+    output.table([version], ["ref", "files", "size_bytes", "stored_bytes", "digest", "created_at"])
+
+
+@data.command()
+@click.argument("ref")
+@click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
+def status(ref: str, folder: Path) -> None:
+    """Show how FOLDER differs from the files of REF; exit code 1 when it does."""
+    with output.app() as loop:
+        found = loop.data.status(ref, folder)
+    if output.session().form == "json":
+        output.record(found)
+    else:
+        kinds = {"added": found.added, "modified": found.modified, "deleted": found.deleted}
+        rows = [{"change": kind, "path": path} for kind, paths in kinds.items() for path in paths]
+        if rows:
+            output.table(rows, ["change", "path"])
+        output.note(f"{found.unchanged:,} files as in {ref}, {len(rows):,} not")
+    if not found.is_clean:
+        raise SystemExit(1)
+
+
+@data.command()
+@click.argument("ref")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--path", "paths", multiple=True, help="Only these: a file, a folder, a quoted pattern.")
+def checkout(ref: str, folder: Path, paths: tuple[str, ...]) -> None:
+    """Write the files of REF into FOLDER; what is there and in no version is never overwritten."""
+    with output.app() as loop, output.progress("writing") as told:
+        found = loop.data.checkout(ref, folder, paths=paths, told=told)
+    output.note(
+        f"wrote {found.written:,} files ({found.written_bytes:,} bytes), {found.unchanged:,} were there"
+    )
+
+
+@data.command("diff-files")
+@click.argument("old")
+@click.argument("new")
+@click.option("--limit", default=1_000, show_default=True, help="How many files to name.")
+def diff_files(old: str, new: str, limit: int) -> None:
+    """Show which files changed from version OLD to version NEW."""
+    with output.app() as loop:
+        found = loop.data.diff_files(old, new, limit=limit)
+    if output.session().form == "json":
+        output.record(found)
+        return
+    output.table(found.changes, ["kind", "path"])
+    output.note(
+        f"{found.added:,} added, {found.removed:,} removed, {found.changed:,} changed, {found.renamed:,} renamed, "
+        f"{found.unchanged:,} unchanged"
+    )
+
+
 @data.command("ls")
 def list_datasets() -> None:
     """List the datasets."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from everloop.app import App
 
@@ -80,6 +80,26 @@ def record(value: object) -> None:
     width = max((len(name) for name in fields), default=0)
     for name, content in fields.items():
         click.echo(f"{name:<{width}}  {_text(content)}")
+
+
+@contextmanager
+def progress(verb: str) -> Iterator[Callable[[int, int], None]]:
+    """Give a function that shows files and bytes so far on a terminal, a few times a second, and wipe it at the end."""
+    import time
+
+    last = 0.0
+
+    def told(files: int, size: int) -> None:
+        nonlocal last
+        if sys.stderr.isatty() and time.monotonic() > last + 0.1:
+            last = time.monotonic()
+            click.echo(f"\r\x1b[K{verb} {files:,} files, {size / 1e6:,.0f} MB", err=True, nl=False)
+
+    try:
+        yield told
+    finally:
+        if last:
+            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def note(message: str) -> None:

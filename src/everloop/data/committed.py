@@ -11,13 +11,20 @@ from everloop.core.digests import Digest
 from everloop.core.errors import ConflictError
 from everloop.data import queries, rules
 from everloop.data.manifests import decode_manifest, encode_manifest, named_objects
-from everloop.data.records import DatasetVersion, Operation, Ref, TableReference
+from everloop.data.records import DatasetVersion, Operation, Ref, Shape, TableReference
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from everloop.data.files.records import TreeReference
     from everloop.kernel.objects import ObjectStore
     from everloop.kernel.operations import Kernel
+
+
+class ShapeError(ConflictError):
+    """A dataset of files was used as a table, or the reverse."""
+
+    code = "data.shape"
 
 
 class VersionMovedError(ConflictError):
@@ -48,8 +55,25 @@ def refuse_moved(connection: sa.Connection, dataset: str, branch: str, parent: i
         )
 
 
+def refuse_other_shape(connection: sa.Connection, dataset: str, shape: Shape) -> None:
+    """Refuse a table for a dataset of files, and the reverse.
+
+    Raises:
+        ShapeError: as named.
+    """
+    if not queries.latest_number(connection, dataset):
+        return
+    found = queries.find_dataset(connection, dataset).shape
+    if found != shape:
+        other = "`add`" if found == "table" else "`add_files` (everloop data add-files)"
+        raise ShapeError(
+            f"dataset {dataset} holds {'a table' if found == 'table' else 'files'}. Use {other} for it, or another name.",
+            subject=f"dataset:{dataset}",
+        )
+
+
 def same_content(
-    connection: sa.Connection, dataset: str, number: int, content: TableReference
+    connection: sa.Connection, dataset: str, number: int, content: TableReference | TreeReference
 ) -> DatasetVersion | None:
     """Return the version when it has this very content."""
     if not number:
@@ -69,23 +93,67 @@ def write_version(
     operation: Operation,
     **fields: Any,  # noqa: ANN401 - further fields of DatasetVersion
 ) -> DatasetVersion:
-    """Write a version and move its branch."""
-    store: ObjectStore = kernel.objects  # type: ignore[assignment]  # where the catalog is, the store is the whole one
+    """Write a version of a table and move its branch."""
+    store = store_of(kernel)
     manifest = store.put(encode_manifest(content))
     store.keep(connection, {manifest, *named_objects(content)})
+    facts = {
+        "digest": content.digest,
+        "manifest": manifest,
+        "rows": content.rows,
+        "size_bytes": content.size_bytes,
+        "stored_bytes": _new_bytes(store, connection, dataset, parent, content),
+        "columns": content.columns,
+    }
+    return _write(
+        kernel, connection, dataset, parent=parent, branch=branch, operation=operation, **facts, **fields
+    )
+
+
+def write_tree_version(
+    kernel: Kernel,
+    connection: sa.Connection,
+    dataset: str,
+    tree: TreeReference,
+    *,
+    parent: int,
+    branch: str,
+    **fields: Any,  # noqa: ANN401 - further fields of DatasetVersion
+) -> DatasetVersion:
+    """Write a version of files and move its branch."""
+    facts = {
+        "shape": "files",
+        "digest": tree.digest,
+        "manifest": tree.manifest,
+        "rows": 0,
+        "files": tree.files,
+        "size_bytes": tree.size_bytes,
+        "stored_bytes": tree.stored_bytes,
+        "columns": [],
+    }
+    return _write(kernel, connection, dataset, parent=parent, branch=branch, **facts, **fields)
+
+
+def store_of(kernel: Kernel) -> ObjectStore:
+    """Return the whole store: where the catalog is, the store is more than `Objects`."""
+    return kernel.objects  # type: ignore[return-value]
+
+
+def _write(
+    kernel: Kernel,
+    connection: sa.Connection,
+    dataset: str,
+    *,
+    parent: int,
+    branch: str,
+    **fields: Any,  # noqa: ANN401
+) -> DatasetVersion:
     now, actor = kernel.clock.now(), current_actor().name
     version = DatasetVersion(
         dataset=dataset,
         version=queries.latest_number(connection, dataset) + 1,
-        digest=content.digest,
-        manifest=manifest,
-        rows=content.rows,
-        size_bytes=content.size_bytes,
-        stored_bytes=_new_bytes(store, connection, dataset, parent, content),
-        columns=content.columns,
         branch=branch,
         parent=parent,
-        operation=operation,
         created_at=now,
         created_by=actor,
         **{"message": "", "event_time": "", **fields},

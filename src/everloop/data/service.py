@@ -17,6 +17,7 @@ from everloop.data import adding, committed, deltas, queries, rules
 from everloop.data.branching import Branching
 from everloop.data.committed import VersionMovedError
 from everloop.data.connectors import refuse_empty
+from everloop.data.filing import Filing
 from everloop.data.manifests import decode_manifest
 from everloop.data.records import (
     CheckRun,
@@ -62,7 +63,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Branching):
+class Data(Branching, Filing):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"
@@ -246,6 +247,7 @@ class Data(Branching):
         """Return the stored table of a version: its parts by digest."""
         with self.kernel.catalog.read() as connection:
             version = queries.version_of(queries.find_row(connection, rules.parse_reference(ref), as_of))
+            committed.refuse_other_shape(connection, version.dataset, "table")
         content = decode_manifest(self.kernel.objects.get(Digest(version.manifest)))
         return msgspec.structs.replace(content, name=version.ref)
 
@@ -296,6 +298,7 @@ class Data(Branching):
             _refuse_bad_time(content, column)
         with self.kernel.catalog.transaction() as connection:
             committed.refuse_moved(connection, dataset, branch, parent)
+            committed.refuse_other_shape(connection, dataset, "table")
             aside = self._quarantine(connection, dataset, quarantined) if quarantined else ""
             known = committed.same_content(connection, dataset, parent, content)
             if known is not None:

@@ -120,51 +120,30 @@ class TreeMerge(msgspec.Struct, frozen=True, kw_only=True):
     taken: int
 
 
-class ChangedLink(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a tree whose bytes were left where they lay, and are no longer there as they were."""
-
-    path: str
-    digest: str
-    original: str
-    reason: Literal["changed", "gone"]
-
-
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a folder differs from a tree.
 
     Attributes:
-        added: files that the tree does not have, but that were stored, for example with another version.
-        untracked: files that the tree does not have and that were never stored.
+        added: files that the tree does not have.
         modified: files with other bytes or another executable bit.
         deleted: files of the tree that are not in the folder.
         unchanged: how many are as in the tree.
-        changed_originals: linked files that can no longer be read.
     """
 
     added: list[str]
-    untracked: list[str]
     modified: list[str]
     deleted: list[str]
     unchanged: int
-    changed_originals: list[ChangedLink] = []
 
     @property
     def is_clean(self) -> bool:
-        """Return whether the folder holds exactly the tree and every link is whole."""
-        return not (self.added or self.untracked or self.modified or self.deleted or self.changed_originals)
+        """Return whether the folder holds exactly the tree."""
+        return not (self.added or self.modified or self.deleted)
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
     """What a checkout did to a folder."""
 
     written: int
-    removed: int
     unchanged: int
     written_bytes: int
-
-
-class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far an operation has come."""
-
-    files: int
-    size_bytes: int

@@ -1,0 +1,90 @@
+"""Folders are versions like tables: numbered, branched, compared, kept from being collected."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from everloop.data.committed import ShapeError, VersionMovedError
+from everloop.data.reach import roots
+from everloop.data.service import Data
+from everloop.kernel.objects.collection import collect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from everloop.kernel.operations import Kernel
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "images").mkdir()
+    for number in range(5):
+        (tmp_path / "images" / f"{number}.txt").write_text(str(number))
+    return tmp_path / "images"
+
+
+def test_versions_of_a_folder_are_added_compared_and_written_back(
+    any_kernel: Kernel, folder: Path, tmp_path: Path
+) -> None:
+    data = Data(any_kernel)
+    first = data.add_files("images", folder)
+    assert data.add_files("images", folder).is_unchanged
+    (folder / "1.txt").write_text("one")
+    (folder / "2.txt").rename(folder / "two.txt")
+    second = data.add_files("images", folder, message="renamed")
+
+    assert (first.files, second.ref, second.shape, second.parent) == (5, "images@v2", "files", 1)
+    found = data.diff_files("images@v1", "images")
+    assert (found.changed, found.renamed, found.added, found.removed, found.unchanged) == (1, 1, 0, 0, 3)
+    assert data.status("images", folder).is_clean
+    data.checkout("images@main~1", tmp_path / "old", paths=["1.txt"])
+    assert (tmp_path / "old" / "1.txt").read_text() == "1"
+    assert [event.kind for event in any_kernel.events.read()] == ["dataset.versioned"] * 2
+
+
+def test_a_branch_of_files_moves_alone(data: Data, folder: Path) -> None:
+    data.add_files("images", folder)
+    data.branch("images", "trial")
+    (folder / "0.txt").unlink()
+    data.add_files("images", folder, branch="trial")
+
+    assert (data.tree("images").files, data.tree("images@trial").files) == (5, 4)
+
+
+def test_a_table_and_a_folder_are_not_mixed_up(data: Data, folder: Path) -> None:
+    data.add_files("images", folder)
+    data.add("rows", {"a": [1]})
+
+    with pytest.raises(ShapeError, match="dataset images holds files"):
+        data.add("images", {"a": [1]})
+    with pytest.raises(ShapeError, match="dataset images holds files"):
+        data.read("images")
+    with pytest.raises(ShapeError, match="dataset rows holds a table"):
+        data.add_files("rows", folder)
+
+
+def test_whoever_is_slower_is_told(data: Data, folder: Path) -> None:
+    tree = data.tree(data.add_files("images", folder).ref)
+    (folder / "0.txt").write_text("new")
+    data.add_files("images", folder)
+
+    with pytest.raises(VersionMovedError):
+        data.commit_tree("images", tree=tree, parent=1)
+
+
+def test_files_of_any_version_stay_when_objects_are_collected(
+    data: Data, kernel: Kernel, folder: Path, tmp_path: Path
+) -> None:
+    data.add_files("images", folder)
+    (folder / "0.txt").write_text("new")
+    data.add_files("images", folder)
+    with kernel.catalog.read() as connection:
+        kept = list(roots(connection, kernel.objects))
+
+    collect(kernel.objects, kept, grace=timedelta(0))  # type: ignore[arg-type]  # the local store
+
+    assert data.checkout("images@v1", tmp_path / "one").written == 5
+    assert data.checkout("images@v2", tmp_path / "two").written == 5
