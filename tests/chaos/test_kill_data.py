@@ -12,6 +12,7 @@ import pytest
 
 from everloop.data.reach import roots
 from everloop.data.service import Data
+from everloop.data.sharing import NoRemoteBranchError
 from everloop.kernel.objects.collection import collect
 from everloop.kernel.objects.fsck import check_store
 from everloop.kernel.objects.store import ObjectStore
@@ -86,3 +87,36 @@ def test_collections_beside_a_writer_remove_nothing_that_is_in_use(tmp_path: Pat
         assert data.read(version.ref).num_rows == len(data.read(version.ref).to_arrow())
     assert len(removed) > 1
     kernel.close()
+
+
+def push(home: Path, remote: Path, number: int) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        str(Path(PROGRAM).with_name("push_and_die.py")),
+        str(home),
+        str(remote),
+        str(number),
+    ]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_push_that_was_killed_shows_nothing_half_and_goes_on(tmp_path: Path) -> None:
+    kernel = open_kernel(Settings(home=tmp_path / "ada"))
+    data = Data(kernel)
+    for number in range(3):
+        data.add("t", {"a": list(range(number + 2))})
+    digest = data.version("t").digest
+    kernel.close()
+    writes = int(push(tmp_path / "ada", tmp_path / "whole", 0).stdout)
+    assert writes > 4
+
+    for number in range(1, writes + 1):
+        remote = tmp_path / f"remote{number}"
+        assert push(tmp_path / "ada", remote, number).returncode == -9
+        bob = open_kernel(Settings(home=tmp_path / f"bob{number}"))
+        with pytest.raises(NoRemoteBranchError):
+            Data(bob).pull("t", str(remote))
+        assert push(tmp_path / "ada", remote, 0).returncode == 0
+        assert Data(bob).pull("t", str(remote)).versions == 3
+        assert Data(bob).version("t").digest == digest
+        bob.close()

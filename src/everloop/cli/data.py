@@ -123,6 +123,47 @@ def diff_files(old: str, new: str, limit: int) -> None:
     )
 
 
+@data.command()
+@click.argument("dataset")
+@click.argument("url")
+@click.option("--branch", default="main", show_default=True, help="The branch to bring there.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the store: region, endpoint, ...",
+)
+def push(dataset: str, url: str, branch: str, options: tuple[str, ...]) -> None:
+    """Bring a branch of DATASET to the remote URL: a folder, s3://, gs://, az://."""
+    with output.app() as loop:
+        found = loop.data.push(dataset, url, branch=branch, options=_options(options))
+    output.note(
+        f"{found.versions:,} versions, {found.objects:,} objects, {found.size_bytes:,} bytes went to {url}"
+    )
+
+
+@data.command()
+@click.argument("dataset")
+@click.argument("url")
+@click.option("--branch", default="main", show_default=True, help="The branch of the remote.")
+@click.option("--into", default="", help="The branch here; the same name by default.")
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Option of the store: region, endpoint, ...",
+)
+def pull(dataset: str, url: str, branch: str, into: str, options: tuple[str, ...]) -> None:
+    """Bring a branch of DATASET here from the remote URL."""
+    with output.app() as loop:
+        found = loop.data.pull(dataset, url, branch=branch, into=into, options=_options(options))
+    output.note(
+        f"{found.versions:,} versions, {found.objects:,} objects, {found.size_bytes:,} bytes came; now at {found.ref}"
+    )
+
+
 @data.command("ls")
 def list_datasets() -> None:
     """List the datasets."""
@@ -340,6 +381,13 @@ def get(ref: str, target: Path) -> None:
         found = loop.data.read(ref)
         _write(found, target)
     output.note(f"wrote {found.num_rows:,} rows of {found.name} to {target}")
+
+
+def _options(pairs: tuple[str, ...]) -> dict[str, str]:
+    wrong = [pair for pair in pairs if "=" not in pair]
+    if wrong:
+        raise click.UsageError(f"--option takes NAME=VALUE, not {wrong[0]}")
+    return dict(pair.split("=", 1) for pair in pairs)
 
 
 def _print_added(version: DatasetVersion) -> None:

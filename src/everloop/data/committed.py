@@ -10,8 +10,9 @@ from everloop.core.actors import current_actor
 from everloop.core.digests import Digest
 from everloop.core.errors import ConflictError
 from everloop.data import queries, rules
+from everloop.data.commits import commit_of, name_of
 from everloop.data.manifests import decode_manifest, encode_manifest, named_objects
-from everloop.data.records import DatasetVersion, Operation, Ref, Shape, TableReference
+from everloop.data.records import Commit, DatasetVersion, Operation, Ref, Shape, TableReference
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -105,9 +106,11 @@ def write_version(
         "stored_bytes": _new_bytes(store, connection, dataset, parent, content),
         "columns": content.columns,
     }
-    return _write(
+    version = _write(
         kernel, connection, dataset, parent=parent, branch=branch, operation=operation, **facts, **fields
     )
+    move_branch(kernel, connection, dataset, branch, version.version)
+    return version
 
 
 def write_tree_version(
@@ -131,12 +134,21 @@ def write_tree_version(
         "stored_bytes": tree.stored_bytes,
         "columns": [],
     }
-    return _write(kernel, connection, dataset, parent=parent, branch=branch, **facts, **fields)
+    version = _write(kernel, connection, dataset, parent=parent, branch=branch, **facts, **fields)
+    move_branch(kernel, connection, dataset, branch, version.version)
+    return version
 
 
 def store_of(kernel: Kernel) -> ObjectStore:
     """Return the whole store: where the catalog is, the store is more than `Objects`."""
     return kernel.objects  # type: ignore[return-value]
+
+
+def move_branch(kernel: Kernel, connection: sa.Connection, dataset: str, branch: str, number: int) -> None:
+    """Move a branch to a version, making it if it is not there."""
+    now, actor = kernel.clock.now(), current_actor().name
+    moved = Ref(dataset=dataset, name=branch, kind="branch", version=number, moved_at=now, moved_by=actor)
+    queries.set_ref(connection, moved)
 
 
 def _write(
@@ -149,20 +161,17 @@ def _write(
     **fields: Any,  # noqa: ANN401
 ) -> DatasetVersion:
     now, actor = kernel.clock.now(), current_actor().name
-    version = DatasetVersion(
+    unnamed = DatasetVersion(
         dataset=dataset,
         version=queries.latest_number(connection, dataset) + 1,
+        commit="",
         branch=branch,
         parent=parent,
-        created_at=now,
-        created_by=actor,
-        **{"message": "", "event_time": "", **fields},
+        **{"message": "", "event_time": "", "created_at": now, "created_by": actor, **fields},
     )
+    parents = queries.commits_of(connection, dataset, [unnamed.parent, unnamed.merged])
+    version = msgspec.structs.replace(unnamed, commit=name_of(commit_of(unnamed, parents)))
     queries.insert_version(connection, version)
-    moved = Ref(
-        dataset=dataset, name=branch, kind="branch", version=version.version, moved_at=now, moved_by=actor
-    )
-    queries.set_ref(connection, moved)
     return version
 
 
@@ -177,3 +186,12 @@ def _new_bytes(
     sizes = {Digest(part.digest): part.size_bytes for part in content.parts}
     fresh = named_objects(msgspec.structs.replace(content, name="")) - known
     return sum(sizes[digest] if digest in sizes else store.size(digest) for digest in fresh)
+
+
+def write_pulled(
+    kernel: Kernel, connection: sa.Connection, dataset: str, commit: Commit, *, branch: str
+) -> DatasetVersion:
+    """Write a version that was made elsewhere; its parents are here, and its objects are in the store."""
+    parents = [queries.number_of(connection, dataset, parent) for parent in commit.parents] + [0, 0]
+    facts = {name: getattr(commit, name) for name in commit.__struct_fields__ if name != "parents"}
+    return _write(kernel, connection, dataset, parent=parents[0], merged=parents[1], branch=branch, **facts)

@@ -104,6 +104,23 @@ def ancestors(connection: sa.Connection, name: str, version: int) -> Iterator[in
         waiting |= {parent for parent in (row or ()) if parent}
 
 
+def commits_of(connection: sa.Connection, name: str, numbers: Sequence[int]) -> list[str]:
+    """Return the commits of versions, without those numbered 0."""
+    table = dataset_version
+    query = sa.select(table.c.version, table.c.commit).where(
+        table.c.dataset == name, table.c.version.in_(numbers)
+    )
+    found = {row.version: row.commit for row in connection.execute(query)}
+    return [found[number] for number in numbers if number]
+
+
+def number_of(connection: sa.Connection, name: str, commit: str) -> int:
+    """Return the number of the version with this commit, 0 when there is none."""
+    table = dataset_version
+    query = sa.select(table.c.version).where(table.c.dataset == name, table.c.commit == commit).limit(1)
+    return connection.execute(query).scalar() or 0
+
+
 def merge_base(connection: sa.Connection, name: str, one: int, other: int) -> int:
     """Return the newest version that both came from, 0 when there is none."""
     seen = [set[int](), set[int]()]

@@ -134,6 +134,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     """One immutable content of a dataset.
 
     Attributes:
+        commit: digest of content, parents and all that is said of the version; the same wherever the version is.
         digest: of the content; see `TableReference`.
         manifest: digest of the object that says how the content is stored; compaction changes it, and nothing else.
         rows: of a table; `files` of a tree.
@@ -153,6 +154,7 @@ class DatasetVersion(msgspec.Struct, frozen=True, kw_only=True):
     dataset: str
     version: int
     shape: Shape = "table"
+    commit: str
     digest: str
     manifest: str
     rows: int
@@ -314,3 +316,34 @@ class Merge(msgspec.Struct, frozen=True, kw_only=True):
     removed: int
     conflicts: int
     sample: list[MergeConflict] = []
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """A version as it travels between homes: without numbers, its parents by their commits."""
+
+    parents: list[str]
+    shape: Shape
+    digest: str
+    manifest: str
+    rows: int
+    files: int
+    size_bytes: int
+    stored_bytes: int
+    columns: list[Column]
+    keys: list[str]
+    operation: Operation
+    message: str
+    event_time: str
+    known_time: str
+    run: str
+    created_at: datetime
+    created_by: str
+
+
+class Pushed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a push or a pull brought over."""
+
+    ref: str
+    versions: int
+    objects: int
+    size_bytes: int

@@ -32,6 +32,7 @@ from everloop.data.records import (
     TableReference,
     VersionDiff,
 )
+from everloop.data.sharing import Sharing
 from everloop.data.table import Table
 from everloop.data.tables import dataset_check
 from everloop.kernel.operations import operation
@@ -63,7 +64,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Branching, Filing):
+class Data(Branching, Filing, Sharing):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"

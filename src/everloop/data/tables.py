@@ -23,6 +23,7 @@ dataset_version = sa.Table(
     sa.Column("dataset", sa.Text, primary_key=True),
     sa.Column("version", sa.Integer, primary_key=True),
     sa.Column("shape", sa.Text, nullable=False),
+    sa.Column("commit", sa.Text, nullable=False),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("manifest", sa.Text, nullable=False),
     sa.Column("rows", sa.BigInteger, nullable=False),
@@ -45,6 +46,7 @@ dataset_version = sa.Table(
     sa.Column("quarantine", sa.Text, nullable=False),
     sa.Index("ix_dataset_version_created_at", "dataset", "created_at"),
     sa.Index("ix_dataset_version_run", "run"),
+    sa.Index("ix_dataset_version_commit", "dataset", "commit"),
 )
 
 dataset_ref = sa.Table(

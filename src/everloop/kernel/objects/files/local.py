@@ -91,6 +91,24 @@ class LocalFiles:
         for name in names:
             (self._folder / name).unlink(missing_ok=True)
 
+    def swap(self, name: str, content: bytes, *, expected: bytes | None) -> bool:
+        """Write a small file if it holds what is expected, under a lock of the folder."""
+        import fcntl
+
+        lock = os.open(self.staging / "swap.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                found: bytes | None = self.read(name)
+            except FileNotFoundError:
+                found = None
+            if found != expected:
+                return False
+            self.write(name, [content], durable=True)
+            return True
+        finally:
+            os.close(lock)
+
     def path(self, name: str) -> Path | None:
         """Return the file."""
         return self._folder / name

@@ -72,6 +72,13 @@ class Files(Protocol):
         """Delete files; those that do not exist are passed over."""
         ...
 
+    def swap(self, name: str, content: bytes, *, expected: bytes | None) -> bool:
+        """Write a small file if it holds what is expected now, None for no file; return whether it did.
+
+        Of any number of callers that expect the same, one succeeds.
+        """
+        ...
+
     def path(self, name: str) -> Path | None:
         """Return the local file, or None when the store is elsewhere."""
         ...

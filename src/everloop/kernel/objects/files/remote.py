@@ -6,10 +6,10 @@ A put there is atomic by the service's own promise. Tests: tests/integration/tes
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import obstore
-from obstore.exceptions import BaseError
+from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 from obstore.store import from_url
 
 from everloop.core.errors import InvalidInputError
@@ -92,6 +92,25 @@ class RemoteFiles:
                     obstore.delete(self._store, pending[start : start + _DELETE_AT_ONCE])
                 except FileNotFoundError:
                     self._delete_singly(pending[start : start + _DELETE_AT_ONCE])
+
+    def swap(self, name: str, content: bytes, *, expected: bytes | None) -> bool:
+        """Write a small file if it holds what is expected, by the service's conditional put."""
+        mode: Any = "create"
+        with self._speaking():
+            if expected is not None:
+                try:
+                    found = obstore.get(self._store, name)
+                except FileNotFoundError:
+                    return False
+                if found.bytes().to_bytes() != expected:
+                    return False
+                # A service without versions of objects has none to name.
+                mode = {key: found.meta[key] for key in ("e_tag", "version") if found.meta[key] is not None}
+            try:
+                obstore.put(self._store, name, content, mode=mode)
+            except (AlreadyExistsError, PreconditionError):
+                return False
+        return True
 
     def path(self, name: str) -> Path | None:
         """Return None: the files are elsewhere."""

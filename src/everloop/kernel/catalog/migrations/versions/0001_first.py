@@ -100,6 +100,7 @@ def upgrade() -> None:
     sa.Column('dataset', sa.Text(), nullable=False),
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('shape', sa.Text(), nullable=False),
+    sa.Column('commit', sa.Text(), nullable=False),
     sa.Column('digest', sa.Text(), nullable=False),
     sa.Column('manifest', sa.Text(), nullable=False),
     sa.Column('rows', sa.BigInteger(), nullable=False),
@@ -122,6 +123,7 @@ def upgrade() -> None:
     sa.Column('quarantine', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_dataset_version'))
     )
+    op.create_index('ix_dataset_version_commit', 'dataset_version', ['dataset', 'commit'], unique=False)
     op.create_index('ix_dataset_version_created_at', 'dataset_version', ['dataset', 'created_at'], unique=False)
     op.create_index('ix_dataset_version_run', 'dataset_version', ['run'], unique=False)
     op.create_table('deployment',
