@@ -10,7 +10,7 @@ import msgspec
 from everloop.data.connectors.errors import UnknownOptionError
 
 if TYPE_CHECKING:
-    from everloop.data.connectors.sql import Cursor
+    from everloop.data.connectors.sql_database import Cursor
 
 _KINDS: dict[str, type[Any]] = {"int": int, "float": float, "str": str, "date": date, "datetime": datetime}
 

@@ -6,7 +6,7 @@ server; both give the same types. Every other database that SQLAlchemy knows wor
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from everloop.data.connectors.conforming import ConformingStream
 from everloop.data.connectors.errors import SourceQueryError, UnsupportedSourceError
@@ -14,23 +14,10 @@ from everloop.data.connectors.protocol import PIECE_ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date, datetime
 
     import pyarrow as pa
 
-    Cursor = int | float | str | date | datetime
-
-
-class Database(Protocol):
-    """A database as far as reading a query needs it. `description` names it without secrets."""
-
-    description: str
-
-    def read(
-        self, query: str, *, cursor_column: str | None, after: Cursor | None, batch_rows: int
-    ) -> Iterator[pa.Table]:
-        """Yield the rows, at least one table even without rows; those of a cursor column in its order."""
-        ...
+    from everloop.data.connectors.sql_database import Cursor, Database
 
 
 class SqlStream(ConformingStream):

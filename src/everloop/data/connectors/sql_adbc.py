@@ -14,7 +14,7 @@ from everloop.data.engine import quote
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from everloop.data.connectors.sql import Cursor, Database
+    from everloop.data.connectors.sql_database import Cursor, Database
 
 # PostgreSQL's types, also as arrays, that ADBC and SQLAlchemy read alike.
 _KNOWN_TYPES = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from everloop.data.connectors.sql import Cursor
+    from everloop.data.connectors.sql_database import Cursor
 
 
 def open_database(source: Any) -> AlchemyDatabase:  # noqa: ANN401 - a URL, engine, connection of SQLAlchemy or sqlite3
