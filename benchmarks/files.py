@@ -101,11 +101,22 @@ def large(data: Data, root: Path, megabytes: int, program: str) -> None:
     time.sleep(0.1)
     least = seconds(lambda: floor(folder, root / "floor"))
     ours = seconds(lambda: data.add_files("large", folder))
+    (folder / "big.bin").rename(root / "again.bin")
+    linked = root / "linked"
+    linked.mkdir()
+    with (root / "again.bin").open("r+b") as file:
+        file.write(b"another")
+    (root / "again.bin").rename(linked / "big.bin")
+    time.sleep(0.1)
+    by_link = seconds(lambda: data.link_files("linked", linked))
+    (linked / "big.bin").rename(folder / "big.bin")
     beside = ""
     if program:
         peer = dvc(program, root, "add", "-q", "large/big.bin")
-        beside = f", DVC {peer:.2f} s = {peer / ours:.1f} times"
-    print(f"one file of {megabytes:,} MB copied: {ours:.2f} s (floor {least:.2f} s){beside}")
+        beside = f", DVC {peer:.2f} s = {peer / ours:.1f} times, {peer / by_link:.1f} times linked"
+    print(
+        f"one file of {megabytes:,} MB copied: {ours:.2f} s (floor {least:.2f} s), linked: {by_link:.2f} s{beside}"
+    )
 
 
 def million(objects: Objects, files: int = 1_000_000) -> None:

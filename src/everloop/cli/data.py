@@ -64,10 +64,22 @@ def add(
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--branch", default="main", show_default=True, help="Where the version is added.")
 @click.option("--message", "-m", default="", help="Why, for people.")
-def add_files(dataset: str, folder: Path, branch: str, message: str) -> None:
+@click.option(
+    "--link", is_flag=True, help="Leave the bytes where they are; do not edit the files in place afterwards."
+)
+def add_files(
+    dataset: str,
+    folder: Path,
+    branch: str,
+    message: str,
+    link: bool,  # noqa: FBT001 - a flag of the command line
+) -> None:
     """Add all files of FOLDER as a version of DATASET; files that did not change are not read again."""
     with output.app() as loop, output.progress("reading") as told:
-        version = loop.data.add_files(dataset, folder, branch=branch, message=message, told=told)
+        if link:
+            version = loop.data.link_files(dataset, folder, branch=branch, message=message)
+        else:
+            version = loop.data.add_files(dataset, folder, branch=branch, message=message, told=told)
     if version.is_unchanged:
         output.note(f"unchanged: {version.ref} has these very files")
     output.table([version], ["ref", "files", "size_bytes", "stored_bytes", "digest", "created_at"])

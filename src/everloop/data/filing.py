@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from everloop.data.files.index import WorkspaceIndex
     from everloop.data.files.records import Checkout, FolderStatus
+    from everloop.data.files.storing import Stored
 
     Told = Callable[[int, int], None]
 
@@ -55,18 +56,39 @@ class Filing(Service):
         """
         from everloop.data.files.storing import store_folder
 
-        rules.parse_reference(name)
-        parent, before = self.tree_head(name, branch=branch)
-        found = store_folder(Path(folder), self.kernel.objects, self._index(), parent=before, told=told)
-        return self.commit_tree(
-            name,
-            tree=found.reference,
-            borrowed=[str(digest) for digest in found.borrowed],
-            parent=parent,
-            branch=branch,
-            message=message,
-            run=run,
-        )
+        def store(before: TreeReference | None) -> Stored:
+            objects, index = self.kernel.objects, self._index()
+            return store_folder(Path(folder), objects, index, parent=before, told=told)
+
+        return self._add_tree(name, store, message=message, branch=branch, run=run)
+
+    def link_files(
+        self, name: str, folder: str | Path, *, message: str = "", branch: str = rules.MAIN, run: str = ""
+    ) -> DatasetVersion:
+        """Add the files of a folder without copying them: new ones are hashed and stay where they lie.
+
+        A file that is edited in place later can no longer be read from the version; the error then names it. Where the home is
+        on another machine there is nothing to link to.
+
+        Raises:
+            CannotLinkError: the store is a bucket, or belongs to a server.
+            See `add_files` for the others.
+        """
+        from everloop.data.files.storing import store_folder
+        from everloop.kernel.objects.links import CannotLinkError
+
+        if self.kernel.is_remote:
+            raise CannotLinkError(
+                f"{folder} cannot be linked: the objects are kept by the server at {self.kernel.settings.url}. Add the files instead.",
+                subject=str(folder),
+            )
+        link = committed.store_of(self.kernel).link
+
+        def store(before: TreeReference | None) -> Stored:
+            objects, index = self.kernel.objects, self._index()
+            return store_folder(Path(folder), objects, index, parent=before, link=link)
+
+        return self._add_tree(name, store, message=message, branch=branch, run=run)
 
     def status(self, ref: str, folder: str | Path) -> FolderStatus:
         """Return how a folder differs from a version of files."""
@@ -178,6 +200,28 @@ class Filing(Service):
     def diff_files(self, old: str, new: str, *, limit: int = 1_000) -> TreeDiff:
         """Return which files were added, removed, changed and renamed between two versions, at most `limit` by name."""
         return diff_trees(self.tree(old), self.tree(new), self.kernel.objects, limit=limit)
+
+    def _add_tree(
+        self,
+        name: str,
+        store: Callable[[TreeReference | None], Stored],
+        *,
+        message: str,
+        branch: str,
+        run: str,
+    ) -> DatasetVersion:
+        rules.parse_reference(name)
+        parent, before = self.tree_head(name, branch=branch)
+        found = store(before)
+        return self.commit_tree(
+            name,
+            tree=found.reference,
+            borrowed=[str(digest) for digest in found.borrowed],
+            parent=parent,
+            branch=branch,
+            message=message,
+            run=run,
+        )
 
     def _index(self) -> WorkspaceIndex:
         from everloop.data.files.index import WorkspaceIndex

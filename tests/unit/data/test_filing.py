@@ -11,6 +11,7 @@ from everloop.data.committed import ShapeError, VersionMovedError
 from everloop.data.reach import roots
 from everloop.data.service import Data
 from everloop.kernel.objects.collection import collect
+from everloop.kernel.objects.links import ChangedOriginalError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +89,21 @@ def test_files_of_any_version_stay_when_objects_are_collected(
 
     assert data.checkout("images@v1", tmp_path / "one").written == 5
     assert data.checkout("images@v2", tmp_path / "two").written == 5
+
+
+def test_linked_files_are_not_copied_and_an_edit_in_place_is_told(
+    data: Data, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "big.bin").write_bytes(bytes(range(256)) * 8_192)
+    (folder / "empty").touch()
+    version = data.link_files("images", folder)
+
+    assert version.stored_bytes < 10_000
+    assert data.link_files("images", folder).is_unchanged
+    assert data.checkout("images", tmp_path / "copy").written == 7
+    assert (tmp_path / "copy/big.bin").read_bytes() == (folder / "big.bin").read_bytes()
+
+    with (folder / "big.bin").open("r+b") as file:
+        file.write(b"edited")
+    with pytest.raises(ChangedOriginalError, match=r"big\.bin"):
+        data.checkout("images", tmp_path / "other")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,6 +18,7 @@ import numpy as np
 from blake3 import blake3
 from pyfastcdc import FastCDC
 
+from everloop.core.digests import digest_file
 from everloop.core.errors import ConflictError
 from everloop.data.files.building import TreeBuilder
 from everloop.data.files.index import Noted
@@ -25,6 +27,7 @@ from everloop.data.files.rows import ChunkList, Rows, as_digests, texts
 from everloop.data.files.scan import Found, scan
 from everloop.data.files.sink import ObjectSink
 from everloop.data.files.tree import Tree
+from everloop.kernel.objects.links import Seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -49,6 +52,13 @@ class ChangingFileError(ConflictError):
     code = "files.changing-file"
 
 
+class _Read(NamedTuple):
+    """A file that was read, by its path."""
+
+    path: str
+    noted: tuple[Found, Noted]
+
+
 class Stored(NamedTuple):
     """A stored folder.
 
@@ -68,6 +78,7 @@ def store_folder(
     *,
     parent: TreeReference | None = None,
     told: Callable[[int, int], None] | None = None,
+    link: Callable[[Sequence[Seen]], object] | None = None,
 ) -> Stored:
     """Store the files of a folder and return their tree.
 
@@ -77,6 +88,7 @@ def store_folder(
         index: notes of earlier readings.
         parent: the tree that was stored before; its shards and contents are used again.
         told: called with files and bytes read so far.
+        link: makes objects of files where they lie; then new files are hashed and not copied.
 
     Raises:
         FolderNotFoundError, UnsupportedFileError: as named; nothing was stored.
@@ -93,15 +105,21 @@ def store_folder(
     if gone:
         known = {path: noted for path, noted in known.items() if gone.isdisjoint(_names(noted))}
     fresh = [file for file in files if file.path not in known]
+    linked: list[Seen] = []
     with ObjectSink(objects) as sink:
+        if link is not None:
+            linked = [_seen(root, file) for file in fresh if file.status.st_size]
+            link(linked)
+            fresh = [file for file in fresh if not file.status.st_size]
         read = dict(_read_all(root, fresh, sink, told))
+        read.update((one.path, one.noted) for one in map(partial(_as_read, root), linked))
         builder = TreeBuilder(sink.add, known=old.shards if old else ())
         builder.add_rows(_rows(files, known, read))
         reference = builder.finish()
         sink.drain()
     if read:
         index.note(root, list(read.values()), read_at_ns=began)
-    kept = [name for name in borrowed if name not in gone]
+    kept = [*(name for name in borrowed if name not in gone), *(seen.digest for seen in linked)]
     return Stored(
         TreeReference(
             digest=reference.digest,
@@ -121,6 +139,23 @@ def hash_file(path: Path) -> bytes:
         while piece := file.read(_BUFFER):
             hasher.update(piece)
     return hasher.digest()
+
+
+def _seen(root: str, file: Found) -> Seen:
+    """Return a file to link with its digest, taken while it did not change."""
+    path = Path(root, file.path)
+    for _ in range(_TRIES):
+        before = Found(file.path, path.stat())
+        digest = digest_file(path)
+        if before.mark == Found(file.path, path.stat()).mark:
+            return Seen(path, digest, before.status)
+    raise _changing(file)
+
+
+def _as_read(root: str, seen: Seen) -> _Read:
+    # A hard link changes the time of change of its target, so the file is looked at once more.
+    file = Found(seen.path.relative_to(root).as_posix(), seen.path.stat())
+    return _Read(file.path, (file, Noted(bytes.fromhex(seen.digest[3:]), None)))
 
 
 def _contents(tree: Tree | None) -> set[Digest]:
