@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Protocol
 import duckdb
 import pyarrow as pa
 
-from everloop.core.errors import InvalidInputError
+from everloop.core.errors import EverloopError, InvalidInputError
+from everloop.data.parts import read_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,6 +31,13 @@ class QueryError(InvalidInputError):
     """DuckDB refused a query."""
 
     code = "data.query-failed"
+
+
+class QueryTooLargeError(EverloopError):
+    """A query needs more memory than it may take, and cannot go on the disk."""
+
+    code = "data.query-too-large"
+    status = 507
 
 
 class Source(Protocol):
@@ -74,6 +82,11 @@ def connect(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
         for name, table in tables.items():
             _make_view(connection, name, table)
         yield connection
+    except duckdb.OutOfMemoryException as error:
+        raise QueryTooLargeError(
+            f"a query over {', '.join(sorted(tables)) or 'tables'} needs more than {_MEMORY} of memory. Ask for fewer columns or "
+            "distinct values at once, or free space for temporary files.",
+        ) from error
     finally:
         connection.close()
 
@@ -106,7 +119,12 @@ def scan_of(
     selects, start, whole = [], 0, list[str]()
     for at, piece in enumerate(pieces):
         file = literal(piece.path)
-        if not len(piece.deleted) and not place:
+        if piece.only is not None and not place:
+            # Rows at known places are read by these, rather than by hiding all others from a scan.
+            found = pa.concat_tables([rows for _, rows in read_groups(piece)])
+            connection.register(f"{name}_only_{at}", found)
+            selects.append(f"SELECT * FROM {quote(f'{name}_only_{at}')}")
+        elif not len(piece.deleted) and not place:
             whole.append(file)
         else:
             selects += [f"SELECT * FROM read_parquet([{', '.join(whole)}])"] * bool(whole)

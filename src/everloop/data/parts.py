@@ -69,15 +69,26 @@ class StagedPart(NamedTuple):
 
 
 class Piece(NamedTuple):
-    """A stored part as a local file, and the positions of its deleted rows, ascending."""
+    """A stored part as a local file, and the positions of its deleted rows, ascending.
+
+    With `only`, positions in ascending order, just these rows are looked at, deleted or not.
+    """
 
     part: Part
     path: Path
     deleted: Positions
+    only: Positions | None = None
+
+    @property
+    def looked_at(self) -> int:
+        """Return how many rows are looked at."""
+        return self.part.rows - len(self.deleted) if self.only is None else len(self.only)
 
     @property
     def live(self) -> Positions:
-        """Return the positions of the rows that are not deleted."""
+        """Return the positions of the rows that are looked at."""
+        if self.only is not None:
+            return self.only
         if not len(self.deleted):
             return np.arange(self.part.rows)
         is_live = np.ones(self.part.rows, dtype=bool)
@@ -279,9 +290,10 @@ def read_groups(
     Args:
         piece: the part.
         columns: only these, in this order.
-        where: only rows at these positions, ascending; by default those that are not deleted. Groups without one are not
+        where: only rows at these positions, ascending; by default those that are looked at. Groups without one are not
             read.
     """
+    where = piece.only if where is None else where
     with pq.ParquetFile(piece.path, memory_map=True) as file:
         start = 0
         if not file.metadata.num_row_groups and where is None:

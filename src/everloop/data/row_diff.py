@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from everloop.data.deltas import changed_rows, rows_at
 from everloop.data.engine import connect, quote, scan_of
-from everloop.data.parts import Piece, open_piece, read_groups
+from everloop.data.parts import Piece, open_piece
 from everloop.data.records import RowDiff, RowSample
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
     from everloop.data.records import Part, Plain, TableReference
     from everloop.kernel.objects import Objects
 
-# A part of which less than one row in so many is compared is read by places.
-_FEW = 4
-
 
 class Sides(NamedTuple):
     """What has to be compared of two versions: parts with other rows hidden."""
@@ -40,7 +37,7 @@ class Sides(NamedTuple):
     @property
     def rows(self) -> int:
         """Return the rows of both sides together."""
-        return sum(len(piece.live) for side in self for piece in side)
+        return sum(piece.looked_at for side in self for piece in side)
 
 
 def sides(old: TableReference, new: TableReference, objects: Objects) -> Sides:
@@ -56,10 +53,10 @@ def sides(old: TableReference, new: TableReference, objects: Objects) -> Sides:
             continue
         news.remove(twin)
         other = open_piece(twin, objects)
-        left.append(_only(one, np.setdiff1d(other.deleted, one.deleted)))
-        right.append(_only(other, np.setdiff1d(one.deleted, other.deleted)))
+        left.append(one._replace(only=np.setdiff1d(other.deleted, one.deleted)))
+        right.append(other._replace(only=np.setdiff1d(one.deleted, other.deleted)))
     right += [open_piece(part, objects) for part in news]
-    return Sides([piece for piece in left if piece.live.size], [piece for piece in right if piece.live.size])
+    return Sides([piece for piece in left if piece.looked_at], [piece for piece in right if piece.looked_at])
 
 
 def _beyond(parts: Sequence[Part], shared: Counter[str]) -> list[Part]:
@@ -90,13 +87,6 @@ def diff_rows(
     if keys and old.columns == new.columns:
         return _diff_by_key(compared, names, list(keys), sample)
     return _diff_whole(compared, sample)
-
-
-def _only(piece: Piece, positions: Positions) -> Piece:
-    """Return the part with every row hidden but some."""
-    is_hidden = np.ones(piece.part.rows, bool)
-    is_hidden[positions] = False
-    return piece._replace(deleted=np.flatnonzero(is_hidden))
 
 
 def _diff_by_key(compared: Sides, names: list[str], keys: list[str], sample: int) -> RowDiff:
@@ -135,15 +125,6 @@ def make_side(
 ) -> None:
     """Make the view of one side's rows: some columns, and `here`, which is true."""
     columns = ", ".join(map(quote, names))
-    few = [piece for piece in pieces if piece.live.size * _FEW < piece.part.rows]
-    if few and len(few) == len(pieces):
-        # Rows at known places are read by these, rather than by hiding all others from a scan.
-        rows = pa.concat_tables(
-            [rows for piece in pieces for _, rows in read_groups(piece, where=piece.live)]
-        )
-        connection.register(f"{name}_few", rows.select(list(names)))
-        connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {columns} FROM {name}_few")
-        return
     if pieces:
         scan = scan_of(connection, pieces, name=name)
         connection.execute(f"CREATE TEMP VIEW {name} AS SELECT TRUE AS here, {columns} FROM ({scan})")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 REASON = "quarantine_reason"
 _FLOATS = ("float", "double")
+# Beyond so many rows different values are counted in a second scan, which may use the disk.
+_DISTINCT_IN_MEMORY = 5_000_000
 
 
 class MissingColumnError(InvalidInputError):
@@ -80,7 +82,7 @@ def _scan(checks: Sequence[Check], rows: Table, before: Table | None) -> list[in
         for check in checks
         if check.kind not in ("of_type", "row_count", "unique")
     ]
-    repeats = [_repeats(check, before) for check in checks if check.kind == "unique"]
+    repeats = [_repeats(check, before, rows.num_rows) for check in checks if check.kind == "unique"]
     if not counted and not repeats:
         return [0] * len(checks)
     with connect(incoming=rows, **({"present": before} if before is not None else {})) as connection:
@@ -88,6 +90,8 @@ def _scan(checks: Sequence[Check], rows: Table, before: Table | None) -> list[in
             row = (
                 connection.execute(f"SELECT {', '.join([*counted, *repeats])} FROM incoming").fetchone() or ()
             )
+        except duckdb.OutOfMemoryException:
+            raise
         except duckdb.Error as error:
             raise InvalidCheckError(
                 f"a check does not fit its column: {error} Compare numbers with numbers and text with text."
@@ -149,11 +153,16 @@ def _fault(check: Check, rows: Table, before: Table | None) -> str:
     return f"({column} IS NOT NULL AND ({again}{known}))"
 
 
-def _repeats(check: Check, before: Table | None) -> str:
+def _repeats(check: Check, before: Table | None, rows: int) -> str:
     column = quote(check.column)
+    known = f"SELECT {column} FROM present WHERE {column} IS NOT NULL"
+    if rows > _DISTINCT_IN_MEMORY:
+        # DuckDB groups on the disk when it must, and counts distinct values in memory only.
+        others = f"AND {column} NOT IN ({known})" if before is not None else ""
+        groups = f"SELECT {column} FROM incoming WHERE {column} IS NOT NULL {others} GROUP BY {column}"
+        return f"count({column}) - (SELECT count(*) FROM ({groups}))"
     if before is None:
         return f"count({column}) - count(DISTINCT {column})"
-    known = f"SELECT {column} FROM present WHERE {column} IS NOT NULL"
     return f"count({column}) - count(DISTINCT {column}) FILTER (WHERE {column} NOT IN ({known}))"
 
 

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 
 from everloop.data import checks as check
+from everloop.data import suites
 from everloop.data.records import Check, Suite
 from everloop.data.suites import MissingColumnError, put_aside, run_suite
 from everloop.data.table import Table
@@ -104,3 +105,17 @@ def test_a_name_with_quotes_is_only_a_name() -> None:
     suite = Suite("s", [check.in_set('a"; DROP TABLE x; --', ["it's"])])
 
     assert run_suite(suite, table).verdict == "passed"
+
+
+@pytest.mark.parametrize("present", [None, [1, 7]])
+def test_repeats_are_counted_alike_in_memory_and_on_the_disk(
+    monkeypatch: pytest.MonkeyPatch, present: list[int] | None
+) -> None:
+    rows = Table.of({"a": [1, 2, 2, None, None, 3]})
+    before = None if present is None else Table.of({"a": present})
+    suite = Suite("s", [check.unique("a")])
+    in_memory = run_suite(suite, rows, before=before)
+    monkeypatch.setattr(suites, "_DISTINCT_IN_MEMORY", 0)
+
+    assert run_suite(suite, rows, before=before) == in_memory
+    assert in_memory.results[0].failed_rows == (1 if present is None else 2)
