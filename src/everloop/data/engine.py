@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # A query runs beside training and serving; more threads cost them more than they save it.
 _THREADS = min(4, os.cpu_count() or 1)
 # Beyond this DuckDB works on the disk.
-_MEMORY = "768MB"
+_MEMORY = "640MB"
 
 
 class QueryError(InvalidInputError):

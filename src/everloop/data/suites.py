@@ -82,14 +82,17 @@ def _scan(checks: Sequence[Check], rows: Table, before: Table | None) -> list[in
         for check in checks
         if check.kind not in ("of_type", "row_count", "unique")
     ]
-    repeats = [_repeats(check, before, rows.num_rows) for check in checks if check.kind == "unique"]
+    repeats = [_repeats(check, before) for check in checks if check.kind == "unique"]
     if not counted and not repeats:
         return [0] * len(checks)
+    # DuckDB groups on the disk when it must, and counts distinct values in memory only; so many rows get scans of their own.
+    is_large = rows.num_rows > _DISTINCT_IN_MEMORY
+    apart = [_grouped(check, before) for check in checks if check.kind == "unique"] if is_large else []
+    together = counted if is_large else [*counted, *repeats]
+    queries = [*([f"SELECT {', '.join(together)} FROM incoming"] if together else []), *apart]
     with connect(incoming=rows, **({"present": before} if before is not None else {})) as connection:
         try:
-            row = (
-                connection.execute(f"SELECT {', '.join([*counted, *repeats])} FROM incoming").fetchone() or ()
-            )
+            row = [value for query in queries for value in connection.execute(query).fetchone() or ()]
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:
@@ -153,17 +156,25 @@ def _fault(check: Check, rows: Table, before: Table | None) -> str:
     return f"({column} IS NOT NULL AND ({again}{known}))"
 
 
-def _repeats(check: Check, before: Table | None, rows: int) -> str:
+def _repeats(check: Check, before: Table | None) -> str:
     column = quote(check.column)
-    known = f"SELECT {column} FROM present WHERE {column} IS NOT NULL"
-    if rows > _DISTINCT_IN_MEMORY:
-        # DuckDB groups on the disk when it must, and counts distinct values in memory only.
-        others = f"AND {column} NOT IN ({known})" if before is not None else ""
-        groups = f"SELECT {column} FROM incoming WHERE {column} IS NOT NULL {others} GROUP BY {column}"
-        return f"count({column}) - (SELECT count(*) FROM ({groups}))"
     if before is None:
         return f"count({column}) - count(DISTINCT {column})"
+    known = f"SELECT {column} FROM present WHERE {column} IS NOT NULL"
     return f"count({column}) - count(DISTINCT {column}) FILTER (WHERE {column} NOT IN ({known}))"
+
+
+def _grouped(check: Check, before: Table | None) -> str:
+    """Return the query that counts repeats of one column by grouping."""
+    column = quote(check.column)
+    grouped = f"SELECT {column}, count(*) AS times FROM incoming WHERE {column} IS NOT NULL GROUP BY {column}"
+    if before is None:
+        return f"SELECT coalesce(sum(times - 1), 0) FROM ({grouped})"
+    known = f"(SELECT {column} FROM present)"
+    return (
+        f"SELECT (SELECT coalesce(sum(times - 1), 0) FROM ({grouped}) ANTI JOIN {known} USING ({column})) + "
+        f"(SELECT coalesce(sum(times), 0) FROM ({grouped}) SEMI JOIN {known} USING ({column}))"
+    )
 
 
 def _refuse_missing_columns(suite: Suite, rows: Table) -> None:
