@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.unit.data.importers.foreign import Project, out
 
 from everloop.cli import everloop
 from everloop.core.errors import EverloopError
@@ -91,3 +92,27 @@ def test_fsck_ends_with_one_when_an_object_is_damaged(folder: Path) -> None:
         path.chmod(0o644)
         path.write_bytes(b"damaged")
     assert run(folder, "fsck").exit_code == 1
+
+
+def test_lines_from_standard_input_become_versions(folder: Path) -> None:
+    arguments = ["--home", str(folder / "home"), "data", "stream", "events", "--every-rows", "2"]
+    lines = "".join(f'{{"id": {number}}}\n' for number in range(5))
+
+    result = CliRunner().invoke(everloop, arguments, input=lines)
+
+    assert result.exit_code == 0, result.output
+    assert "events@v3: 5 rows" in result.output
+    broken = CliRunner().invoke(everloop, arguments, input="[1]\n")
+    assert "Send one object a line" in str(broken.exception)
+    assert "--every-rows" in run(folder, "data", "stream", "events").output
+
+
+def test_tags_of_a_dvc_repository_are_imported(folder: Path) -> None:
+    project = Project(folder / "dvc")
+    project.tag("first", {"rows.csv.dvc": out(project.cached(b"a\n1\n"), "rows.csv")})
+
+    result = run(folder, "data", "import", "dvc", "train", folder / "dvc")
+
+    assert result.exit_code == 0, result.output
+    assert "tagged first" in result.output
+    assert "first" in run(folder, "data", "refs", "train").output

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from everloop.cli import output
+from everloop.cli.data_import import importing, stream
 
 if TYPE_CHECKING:
     from everloop.data.records import CheckResult, DatasetVersion, RowDiff, Suite
@@ -462,3 +463,7 @@ def _print_results(results: list[CheckResult]) -> None:
         for one in results
     ]
     output.table(rows, ["check", "severity", "passed", "reason"])
+
+
+data.add_command(importing)
+data.add_command(stream)

@@ -11,17 +11,21 @@ from everloop.core.digests import Digest
 from everloop.data import committed, queries, rules
 from everloop.data.files.diff import diff_trees
 from everloop.data.files.records import TreeDiff, TreeReference
-from everloop.data.records import DatasetVersion
+from everloop.data.merging import MergeConflictError
+from everloop.data.records import DatasetVersion, Merge, MergeConflict, Operation
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from everloop.data.files.index import WorkspaceIndex
-    from everloop.data.files.records import Checkout, FolderStatus
+    from everloop.data.files.records import Checkout, Conflict, FileEntry, FolderStatus
     from everloop.data.files.storing import Stored
+    from everloop.data.merging import Prefer
 
     Told = Callable[[int, int], None]
+
+_SAMPLE = 20
 
 
 class Filing(Service):
@@ -145,14 +149,16 @@ class Filing(Service):
         emits="dataset.versioned",
         cli="data add-files",
     )
-    def commit_tree(
+    def commit_tree(  # noqa: PLR0913 - the fields of a version, by keyword
         self,
         dataset: str,
         *,
         tree: TreeReference,
         parent: int,
+        merged: int = 0,
         borrowed: list[str] = [],  # noqa: B006 - never changed
         branch: str = rules.MAIN,
+        operation: Operation = "add",
         message: str = "",
         run: str = "",
     ) -> DatasetVersion:
@@ -162,8 +168,10 @@ class Filing(Service):
             dataset: its name.
             tree: shards and contents that are in the object store.
             parent: the branch's latest version the caller knows, 0 for none.
+            merged: the version whose changes the tree holds too, 0 for none.
             borrowed: objects that were in the store before and that no version may need otherwise.
             branch: which branch moves.
+            operation: how the tree came about.
             message: why, for people.
             run: id of the run that adds it, or empty.
 
@@ -187,8 +195,9 @@ class Filing(Service):
                 dataset,
                 tree,
                 parent=parent,
+                merged=merged,
                 branch=branch,
-                operation="add",
+                operation=operation,
                 message=message,
                 run=run,
             )
@@ -200,6 +209,68 @@ class Filing(Service):
     def diff_files(self, old: str, new: str, *, limit: int = 1_000) -> TreeDiff:
         """Return which files were added, removed, changed and renamed between two versions, at most `limit` by name."""
         return diff_trees(self.tree(old), self.tree(new), self.kernel.objects, limit=limit)
+
+    def _revert_files(
+        self, parent: DatasetVersion, chosen: DatasetVersion, *, branch: str, message: str
+    ) -> DatasetVersion:
+        return self.commit_tree(
+            parent.dataset,
+            tree=self.tree(chosen.ref),
+            parent=parent.version,
+            branch=branch,
+            operation="revert",
+            message=message,
+        )
+
+    def _merge_files(
+        self,
+        base: DatasetVersion,
+        ours: DatasetVersion,
+        theirs: DatasetVersion,
+        *,
+        into: str,
+        prefer: Prefer,
+        message: str,
+    ) -> Merge:
+        """Merge path by path; see `Data.merge`."""
+        from everloop.data.files.merge import merge_trees
+
+        found = merge_trees(
+            self.tree(base.ref),
+            self.tree(ours.ref),
+            self.tree(theirs.ref),
+            self.kernel.objects,
+            resolution=None if prefer == "none" else prefer,
+        )
+        sample = [_as_row(conflict) for conflict in found.conflicts[:_SAMPLE]]
+        if found.reference is None:
+            paths = ", ".join(conflict.path for conflict in found.conflicts[:3])
+            raise MergeConflictError(
+                f"{ours.ref} and {theirs.ref} changed {len(found.conflicts):,} files in different ways (the first: {paths}). Nothing was "
+                'written. Mend the files on one side, or merge with prefer="ours" or prefer="theirs".',
+                subject=f"dataset:{theirs.ref}",
+                details={"conflicts": len(found.conflicts), "sample": msgspec.to_builtins(sample)},
+            )
+        version = self.commit_tree(
+            ours.dataset,
+            tree=found.reference,
+            borrowed=found.borrowed,
+            parent=ours.version,
+            merged=theirs.version,
+            branch=into,
+            operation="merge",
+            message=message,
+        )
+        return Merge(
+            base=base.ref,
+            ours=ours.ref,
+            theirs=theirs.ref,
+            version=version,
+            changed=found.taken - found.removed,
+            removed=found.removed,
+            conflicts=len(found.conflicts),
+            sample=sample,
+        )
 
     def _add_tree(
         self,
@@ -227,3 +298,11 @@ class Filing(Service):
         from everloop.data.files.index import WorkspaceIndex
 
         return WorkspaceIndex(self.kernel.home / "cache" / "workspace.db")
+
+
+def _as_row(conflict: Conflict) -> MergeConflict:
+    def side(entry: FileEntry | None) -> dict[str, str | int | float | bool | None] | None:
+        return None if entry is None else {"digest": entry.digest, "size_bytes": entry.size_bytes}
+
+    key: dict[str, str | int | float | bool | None] = {"path": conflict.path, "kind": conflict.kind}
+    return MergeConflict(key=key, ours=side(conflict.ours), theirs=side(conflict.theirs))

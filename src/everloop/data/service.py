@@ -14,10 +14,9 @@ from everloop.core.digests import Digest
 from everloop.core.errors import InvalidInputError
 from everloop.core.ids import new_id
 from everloop.data import adding, committed, deltas, queries, rules
-from everloop.data.branching import Branching
 from everloop.data.committed import VersionMovedError
 from everloop.data.connectors import refuse_empty
-from everloop.data.filing import Filing
+from everloop.data.importing import Importing
 from everloop.data.manifests import decode_manifest
 from everloop.data.records import (
     CheckRun,
@@ -64,7 +63,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Branching, Filing, Sharing):
+class Data(Importing, Sharing):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"
@@ -142,6 +141,8 @@ class Data(Branching, Filing, Sharing):
     def revert(self, name: str, to: str, *, branch: str = rules.MAIN, message: str = "") -> DatasetVersion:
         """Add a version with the content of an earlier one, `v3` or `main~1`; nothing is copied."""
         parent, chosen = self.version(f"{name}@{branch}"), self.version(f"{name}@{to}")
+        if chosen.shape == "files":
+            return self._revert_files(parent, chosen, branch=branch, message=message or f"as {chosen.ref}")
         content = msgspec.structs.replace(self.content(chosen.ref), name="")
         text = message or f"as {chosen.ref}"
         return self._commit_edit(parent, content, branch=branch, operation="revert", message=text)
@@ -155,17 +156,20 @@ class Data(Branching, Filing, Sharing):
             name: of the dataset.
             branch: the branch, tag or version that is merged.
             into: the branch that moves.
-            prefer: whose row stands where both sides changed it differently; `none` refuses and writes nothing.
+            prefer: whose row, or file, stands where both sides changed it differently; `none` refuses and writes nothing.
             message: why, for people.
 
         Raises:
-            MergeConflictError: rows conflict; the details hold some of them.
+            MergeConflictError: rows or files conflict; the details hold some of them.
             MergeSchemaError: the columns differ.
         """
         from everloop.data.merging import merge_tables
 
         ours, theirs = self.version(f"{name}@{into}"), self.version(f"{name}@{branch}")
         base = self.merge_base(name, into, branch)
+        if ours.shape == "files":
+            text = message or f"merge of {theirs.ref}"
+            return self._merge_files(base, ours, theirs, into=into, prefer=prefer, message=text)
         found = merge_tables(
             self.content(base.ref),
             self.content(ours.ref),

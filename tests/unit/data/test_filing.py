@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from everloop.data.committed import ShapeError, VersionMovedError
+from everloop.data.merging import MergeConflictError
 from everloop.data.reach import roots
 from everloop.data.service import Data
 from everloop.kernel.objects.collection import collect
@@ -107,3 +108,48 @@ def test_linked_files_are_not_copied_and_an_edit_in_place_is_told(
         file.write(b"edited")
     with pytest.raises(ChangedOriginalError, match=r"big\.bin"):
         data.checkout("images", tmp_path / "other")
+
+
+def test_branches_of_files_merge_path_by_path(data: Data, folder: Path, tmp_path: Path) -> None:
+    data.add_files("images", folder)
+    data.branch("images", "dev")
+    (folder / "1.txt").write_text("dev")
+    (folder / "2.txt").unlink()
+    data.add_files("images", folder, branch="dev")
+    data.checkout("images", tmp_path / "main")
+    (tmp_path / "main" / "3.txt").write_text("main")
+    data.add_files("images", tmp_path / "main")
+
+    found = data.merge("images", "dev")
+
+    assert (found.changed, found.removed, found.conflicts) == (1, 1, 0)
+    assert (found.version.operation, found.version.merged, found.version.files) == ("merge", 2, 4)
+    data.checkout("images", tmp_path / "out")
+    assert {file.name: file.read_text() for file in (tmp_path / "out").iterdir()} == {
+        "0.txt": "0", "1.txt": "dev", "3.txt": "main", "4.txt": "4",
+    }  # fmt: skip
+
+
+def test_files_that_both_sides_changed_are_a_conflict_that_can_be_settled(data: Data, folder: Path) -> None:
+    data.add_files("images", folder)
+    data.branch("images", "dev")
+    for branch in ("main", "dev"):
+        (folder / "1.txt").write_text(branch)
+        data.add_files("images", folder, branch=branch)
+
+    with pytest.raises(MergeConflictError, match=r"1 files in different ways \(the first: 1\.txt\)"):
+        data.merge("images", "dev")
+    assert data.version("images").version == 2
+    found = data.merge("images", "dev", prefer="theirs")
+    assert (found.conflicts, found.sample[0].key["path"]) == (1, "1.txt")
+    assert data.version("images").digest == data.version("images@dev").digest
+
+
+def test_files_go_back_to_an_earlier_version(data: Data, folder: Path) -> None:
+    first = data.add_files("images", folder)
+    (folder / "1.txt").unlink()
+    data.add_files("images", folder)
+
+    back = data.revert("images", "v1")
+
+    assert (back.operation, back.digest, back.stored_bytes) == ("revert", first.digest, 0)

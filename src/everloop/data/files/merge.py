@@ -57,7 +57,13 @@ def merge_trees(
         reference=edit_tree(ours, updates, objects) if is_settled else None,
         conflicts=conflicts,
         taken=len(updates),
+        removed=sum(entry is None for entry in updates.values()),
+        borrowed=[name for entry in updates.values() if entry is not None for name in _objects(entry)],
     )
+
+
+def _objects(entry: FileEntry) -> list[str]:
+    return [chunk.digest for chunk in entry.chunks] or [entry.digest]
 
 
 def _paired(

@@ -112,12 +112,15 @@ class TreeMerge(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reference: the merged tree; None while there are conflicts that no resolution settles.
         conflicts: all of them, settled or not, by path.
-        taken: how many changes of theirs went into ours.
+        taken: how many changes of theirs went into ours; `removed` of them took a file away.
+        borrowed: the objects that hold the files taken; the commit must keep them.
     """
 
     reference: TreeReference | None
     conflicts: list[Conflict]
     taken: int
+    removed: int
+    borrowed: list[str]
 
 
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):

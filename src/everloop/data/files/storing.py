@@ -12,18 +12,18 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from blake3 import blake3
-from pyfastcdc import FastCDC
 
 from everloop.core.digests import digest_file
 from everloop.core.errors import ConflictError
 from everloop.data.files.building import TreeBuilder
+from everloop.data.files.chunking import LARGE, store_chunks
 from everloop.data.files.index import Noted
 from everloop.data.files.records import TreeReference
-from everloop.data.files.rows import ChunkList, Rows, as_digests, texts
+from everloop.data.files.rows import Rows, as_digests, texts
 from everloop.data.files.scan import Found, scan
 from everloop.data.files.sink import ObjectSink
 from everloop.data.files.tree import Tree
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from everloop.data.files.index import WorkspaceIndex
     from everloop.kernel.objects import Objects
 
-# Files above this are cut into chunks of these sizes: smallest, usual, largest.
-LARGE = 8 << 20
-_CHUNK = (256 << 10, 1 << 20, 4 << 20)
 _BUFFER = 64 << 20
 _READERS = 2
 # So many small files are read by one thread before they are handed on.
@@ -99,7 +96,7 @@ def store_folder(
     files = scan(folder)
     known = index.known(root, files)
     old = Tree(parent, objects) if parent is not None else None
-    theirs = _contents(old)
+    theirs = contents_of(old)
     borrowed = sorted({name for noted in known.values() for name in _names(noted) if name not in theirs})
     gone = objects.missing(borrowed)
     if gone:
@@ -158,7 +155,7 @@ def _as_read(root: str, seen: Seen) -> _Read:
     return _Read(file.path, (file, Noted(bytes.fromhex(seen.digest[3:]), None)))
 
 
-def _contents(tree: Tree | None) -> set[Digest]:
+def contents_of(tree: Tree | None) -> set[Digest]:
     """Return the objects that hold the contents of a tree."""
     found: set[Digest] = set()
     for rows in tree.pieces() if tree is not None else ():
@@ -230,36 +227,11 @@ def _read_large(root: str, file: Found, sink: ObjectSink) -> tuple[Found, Noted]
     for _ in range(_TRIES):
         with Path(root, file.path).open("rb", buffering=0) as opened:
             before = Found(file.path, os.fstat(opened.fileno()))
-            noted, size = _store_chunks(opened, sink)
+            noted, size = store_chunks(opened, sink)
             after = Found(file.path, os.fstat(opened.fileno()))
         if before.mark == after.mark and size == after.status.st_size:
             return after, noted
     raise _changing(file)
-
-
-def _store_chunks(opened: Any, sink: ObjectSink) -> tuple[Noted, int]:  # noqa: ANN401 - a raw file
-    cutter = FastCDC(min_size=_CHUNK[0], avg_size=_CHUNK[1], max_size=_CHUNK[2])
-    whole, size, rest = blake3(max_threads=blake3.AUTO), 0, b""
-    digests, sizes = bytearray(), list[int]()
-    while True:
-        piece = opened.read(_BUFFER)
-        whole.update(piece)
-        size += len(piece)
-        held = memoryview(rest + piece)
-        ends = [chunk.offset + chunk.length for chunk in cutter.cut_buf(held)] if held else []
-        # The last chunk may go on in what comes next.
-        ends = ends if not piece else ends[:-1]
-        start = 0
-        for end in ends:
-            content = bytes(held[start:end])
-            raw = blake3(content).digest()
-            sink.add(raw, content)
-            digests += raw
-            sizes.append(len(content))
-            start = end
-        rest = bytes(held[start:])
-        if not piece:
-            return Noted(whole.digest(), ChunkList(bytes(digests), np.array(sizes, "<u4").tobytes())), size
 
 
 def _changing(file: Found) -> ChangingFileError:

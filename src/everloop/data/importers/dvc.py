@@ -192,7 +192,9 @@ def _members(
 
 def _file(store: _Cache, path: str, md5: str, layout: str, size: int | None) -> ImportedFile:
     location = store.path(md5, layout).as_posix()
-    return ImportedFile(path=path, location=location, size_bytes=size, checksum=f"md5:{md5}")
+    # Before DVC 3 the md5 of a text was taken with Unix line ends, so it need not be that of the bytes.
+    kind = "md5" if layout else "md5-dos2unix"
+    return ImportedFile(path=path, location=location, size_bytes=size, checksum=f"{kind}:{md5}")
 
 
 def _inside(folder: str, path: str) -> str:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from tests.unit.data.importers.foreign import add, commit
 
 from everloop.data.connectors import to_arrow
 from everloop.data.importers.delta import open_delta, read_delta
@@ -15,56 +13,6 @@ from everloop.data.importers.errors import NoRepositoryError, UnsupportedFeature
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-FIELDS = [
-    {"name": "a", "type": "long", "nullable": True, "metadata": {}},
-    {"name": "day", "type": "date", "nullable": True, "metadata": {}},
-]
-
-
-def commit(root: Path, number: int, *actions: dict[str, Any]) -> None:
-    log = root / "_delta_log"
-    log.mkdir(exist_ok=True)
-    lines = [{"commitInfo": {"timestamp": 1_356_998_400_000 + number, "operation": "WRITE"}}, *actions]
-    (log / f"{number:020}.json").write_text("\n".join(map(json.dumps, lines)))
-
-
-def add(root: Path, name: str, values: list[int], day: str | None) -> dict[str, Any]:
-    pq.write_table(pa.table({"a": values}), root / name)
-    size = (root / name).stat().st_size
-    return {
-        "add": {
-            "path": name,
-            "partitionValues": {"day": day},
-            "size": size,
-            "modificationTime": 0,
-            "dataChange": True,
-        }
-    }
-
-
-@pytest.fixture
-def table(tmp_path: Path) -> Path:
-    about = {
-        "metaData": {
-            "id": "x",
-            "format": {"provider": "parquet", "options": {}},
-            "schemaString": json.dumps({"type": "struct", "fields": FIELDS}),
-            "partitionColumns": ["day"],
-            "configuration": {},
-        }
-    }
-    protocol = {"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}
-    commit(tmp_path, 0, protocol, about, add(tmp_path, "1.parquet", [1, 2], "2013-01-01"))
-    removed = {"remove": {"path": "1.parquet", "deletionTimestamp": 0, "dataChange": True}}
-    commit(
-        tmp_path,
-        1,
-        removed,
-        add(tmp_path, "2.parquet", [3], None),
-        add(tmp_path, "3.parquet", [4], "2013-01-02"),
-    )
-    return tmp_path
 
 
 def test_each_version_has_the_files_that_are_live_in_it(table: Path) -> None:

@@ -2,65 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
+from tests.unit.data.importers.foreign import Project, out
 
 from everloop.data.importers.dvc import read_dvc
 from everloop.data.importers.errors import MissingContentError, NoRepositoryError, UnsafePathError
-
-AUTHOR = {
-    "GIT_AUTHOR_NAME": "Ada",
-    "GIT_AUTHOR_EMAIL": "a@b",
-    "GIT_COMMITTER_NAME": "Ada",
-    "GIT_COMMITTER_EMAIL": "a@b",
-}
-
-
-class Project:
-    """A repository with DVC's files, written by hand in its documented form."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        (root / ".dvc").mkdir()
-        (root / ".dvc" / "config").write_text("[core]\n")
-        self.git("init", "-q", "-b", "main")
-
-    def git(self, *words: str) -> None:
-        subprocess.run(
-            ["git", *words],  # noqa: S607 - git of the machine
-            cwd=self.root,
-            check=True,
-            env={**os.environ, **AUTHOR},
-            capture_output=True,
-        )
-
-    def cached(self, content: bytes, suffix: str = "") -> str:
-        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest() + suffix
-        place = self.root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(content)
-        return md5
-
-    def tag(self, name: str, files: dict[str, str]) -> None:
-        for path, text in files.items():
-            (self.root / path).write_text(text)
-        self.git("add", "-A", ":!.dvc/cache")
-        self.git("commit", "-q", "-m", f"data of {name}")
-        self.git("tag", "-a", name, "-m", f"tagged {name}")
-
-
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
-    return Project(tmp_path)
-
-
-def out(md5: str, path: str) -> str:
-    return f"outs:\n- md5: {md5}\n  hash: md5\n  path: {path}\n"
 
 
 def test_each_tag_is_a_version_with_its_files(project: Project) -> None:
