@@ -1,42 +1,40 @@
 """The point-in-time join: for each entity at its time the features that were known then, exactly one row each.
 
-DuckDB's ASOF join finds the latest row at or before a time on one clock. With two clocks the rows of a key are first thinned
-to those that, at the moment they became known, were the newest fact; the latest of these by known time is the answer.
-Tests: tests/unit/data/features/test_joining.py, tests/property/test_features.py.
+DuckDB reads the rows of the entities' keys once, with their times; `choosing.py` finds the row of each entity; DuckDB computes
+the features of the rows that were chosen. Memory grows with the entities, not with the rows.
+Tests: tests/unit/data/features/test_joining.py, tests/property/test_features.py; speed: benchmarks/features.py.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
+import numpy as np
+import pyarrow as pa
 
 from everloop.core.durations import parse_duration
-from everloop.core.errors import EverloopError, InvalidInputError
-from everloop.data.engine import connect, quote
+from everloop.data.contents import normalise
+from everloop.data.deltas import PLACE
+from everloop.data.engine import connect, quote, scan_of
+from everloop.data.features import expressions
+from everloop.data.features.choosing import NOWHERE, Choice
+from everloop.data.features.errors import FeatureViewError, LostRowError
+from everloop.data.rows import hash_rows
 from everloop.data.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import pyarrow as pa
+    import numpy.typing as npt
 
+    from everloop.data.features.choosing import Chosen, Words
     from everloop.data.features.records import FeatureView
 
-_ROW = "everloop_row"
-
-
-class FeatureViewError(InvalidInputError):
-    """A feature view does not fit its source or the entities."""
-
-    code = "data.feature-view"
-
-
-class LostRowError(EverloopError):
-    """A join gave more or fewer rows than there are entities; a fault of Everloop."""
-
-    code = "data.lost-row"
-    status = 500
+_BATCH_ROWS = 1 << 18
+_CODE, _SLOT, _NUMBER = "everloop_code", "everloop_slot", "everloop_number"
+__all__ = ["Answers", "FeatureViewError", "LostRowError", "Matching", "is_alive", "join_features"]
 
 
 def join_features(entities: Table, views: Sequence[tuple[FeatureView, Table]], *, time: str) -> Table:
@@ -53,94 +51,183 @@ def join_features(entities: Table, views: Sequence[tuple[FeatureView, Table]], *
     Raises:
         FeatureViewError: a column is missing, an expression is wrong, a time is no time.
     """
-    _refuse_missing("the entities", entities, [time])
-    tables = {f"source_{number}": rows for number, (_, rows) in enumerate(views)}
-    with connect(entities=entities, **tables) as connection:
-        connection.execute(f"CREATE TEMP VIEW e AS SELECT *, row_number() OVER () AS {_ROW} FROM entities")
-        names = list(entities.column_names)
-        selected, joins = [f"e.{quote(name)}" for name in names], []
-        for number, (view, rows) in enumerate(views):
-            _refuse_missing(
-                f"the source of {view.name}",
-                rows,
-                [*view.keys, view.event_time, *[view.known_time] * bool(view.known_time)],
+    expressions.refuse_missing("the entities", entities.columns, [time])
+    found = entities.to_arrow()
+    for view, source in views:
+        features = features_at(entities, view, source, time=time)
+        if features.num_rows != entities.num_rows:
+            raise LostRowError(
+                f"{entities.num_rows:,} entities gave {features.num_rows:,} rows. Please report this."
             )
-            _refuse_missing("the entities", entities, view.keys)
-            _make_usable(connection, view, number)
-            joins.append(_join(view, number, time))
-            for feature in view.features:
-                shown = feature if feature not in names else f"{view.name}__{feature}"
-                names.append(shown)
-                selected.append(f"{_alive(view, number, time, feature)} AS {quote(shown)}")
-        query = f"SELECT {', '.join(selected)} FROM e {' '.join(joins)} ORDER BY {_ROW}"
-        found = Table(arrow=_run(connection, query))
-    if found.num_rows != entities.num_rows:
-        raise LostRowError(
-            f"{entities.num_rows:,} entities gave {found.num_rows:,} rows. Please report this."
+        for name in features.column_names:
+            shown = name if name not in found.column_names else f"{view.name}__{name}"
+            found = found.append_column(shown, features.column(name))
+    return Table(arrow=found)
+
+
+def features_at(entities: Table, view: FeatureView, source: Table, *, time: str) -> pa.Table:
+    """Return the features of one view for each entity, in the order of the entities."""
+    with connect(entities=entities) as connection:
+        try:
+            matching = Matching(connection, entities, view, source, time=time)
+            answers = matching.answers()
+            return matching.features_of(answers.alive(view))
+        except duckdb.Error as error:
+            raise expressions.failed(error, view) from error
+
+
+class Answers(NamedTuple):
+    """For each of n entities, in their order: the place of its row, `NOWHERE` for none, and times in microseconds."""
+
+    places: Words
+    moments: Words
+    happened: Words
+    known: Words
+
+    def alive(self, view: FeatureView) -> Words:
+        """Return the places without those of rows that had outlived the view's ttl."""
+        if not view.ttl:
+            return self.places
+        longest = parse_duration(view.ttl) // timedelta(microseconds=1)
+        return np.where(is_alive(self.moments, self.happened, longest), self.places, NOWHERE)
+
+
+def is_alive(moment: Words, happened: Words, longest: int) -> npt.NDArray[np.bool_]:
+    """Return whether rows still describe their key; the one rule of training and of serving."""
+    return moment - happened <= longest
+
+
+class Matching:
+    """Entities and the rows of a view's source, on one connection.
+
+    Args:
+        connection: where the entities are registered as `entities`.
+        entities: rows with the keys of the view and the time.
+        view: what to join.
+        source: the rows of its dataset.
+        time: the column of the entities that says as of when.
+
+    Raises:
+        FeatureViewError: see `join_features`.
+    """
+
+    def __init__(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        entities: Table,
+        view: FeatureView,
+        source: Table,
+        *,
+        time: str,
+    ) -> None:
+        expressions.refuse_missing(
+            f"the source of {view.name}", source.columns, expressions.columns_needed(view)
         )
-    return found
-
-
-def _refuse_missing(what: str, table: Table, columns: Sequence[str]) -> None:
-    missing = [name for name in columns if name not in table.column_names]
-    if missing:
-        raise FeatureViewError(
-            f"{what} has no column {', '.join(missing)}; there are: {', '.join(table.column_names)}.",
-            details={"missing": missing},
+        expressions.refuse_missing("the entities", entities.columns, [*view.keys, time])
+        expressions.refuse_unusable(connection, view)
+        self._connection, self._view, self._time = connection, view, time
+        self._entities, self._source = entities, source
+        self._rows = expressions.rows_that_count(view, "source")
+        self._matched = " AND ".join(f"c.{quote(key)} = s.{quote(key)}" for key in view.keys)
+        self._register_source()
+        keys = ", ".join(map(quote, view.keys))
+        whole = " AND ".join(f"{quote(key)} IS NOT NULL" for key in view.keys)
+        connection.execute(
+            f"CREATE TEMP TABLE everloop_codes AS SELECT *, row_number() OVER () - 1 AS {_CODE} "
+            f"FROM (SELECT DISTINCT {keys} FROM entities WHERE {whole})"
         )
 
+    def answers(self) -> Answers:
+        """Return the row of each entity."""
+        codes, moments, numbers = self._sorted_entities()
+        choice = Choice(codes, moments, self._count("everloop_codes"))
+        for batch in self._connection.sql(self._times_of_rows()).to_arrow_reader(_BATCH_ROWS):
+            given = [column.to_numpy() for column in batch.columns]
+            choice.add(*given if self._view.known_time else (given[0], given[1], given[1], given[2]))
+        chosen = choice.finish()
+        places = self._settle_ties(codes, chosen)
+        n = self._entities.num_rows
+        found = Answers(np.full(n, NOWHERE), *(np.zeros(n, np.int64) for _ in range(3)))
+        for column, values in zip(found, (places, moments, chosen.happened, chosen.known), strict=True):
+            column[numbers] = values
+        return found
 
-def _make_usable(connection: duckdb.DuckDBPyConnection, view: FeatureView, number: int) -> None:
-    """Make the view of rows that count, each with the time from which it can be used."""
-    keys = ", ".join(map(quote, view.keys))
-    features = ", ".join(f"({text}) AS {quote(name)}" for name, text in view.features.items())
-    event = quote(view.event_time)
-    source = f"source_{number}"
-    if not view.known_time:
-        body = f"SELECT {keys}, {event} AS usable_at, {event} AS happened_at, {features} FROM {source}"
-        body += f" WHERE {event} IS NOT NULL"
-    else:
-        known = quote(view.known_time)
-        # A fact that was known to be older than one known before never comes to be the newest.
-        newest = (
-            f"max(happened_at) OVER (PARTITION BY {keys} ORDER BY usable_at, happened_at "
-            "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    def features_of(self, places: Words) -> pa.Table:
+        """Return the features of the rows at some places, in their order; nulls for `NOWHERE`."""
+        unique, which = np.unique(places, return_inverse=True)
+        self._connection.register("wanted", pa.table({PLACE: unique, _SLOT: np.arange(len(unique))}))
+        shown = expressions.shown_features(self._view)
+        found = self._connection.sql(
+            f"SELECT {_SLOT}, {shown} FROM (SELECT * FROM source JOIN wanted USING ({PLACE})) AS this"
+        ).to_arrow_table()
+        at = np.full(len(unique), -1)
+        at[found.column(_SLOT).to_numpy()] = np.arange(found.num_rows)
+        wanted = at[which]
+        index = pa.array(wanted, mask=wanted < 0)
+        return normalise(found.drop_columns([_SLOT]).combine_chunks().take(index))
+
+    def _register_source(self) -> None:
+        pieces = self._source.pieces()
+        if pieces:
+            scan = scan_of(self._connection, pieces, name="source", place=PLACE)
+            self._connection.execute(f"CREATE TEMP VIEW source AS {scan}")
+        else:
+            rows = self._source.to_arrow()
+            placed = rows.append_column(PLACE, pa.array(np.arange(rows.num_rows)))
+            self._connection.register("source", placed)
+
+    def _sorted_entities(self) -> tuple[Words, Words, Words]:
+        """Return code, time and number of the entities that can have an answer, by code and time."""
+        matched = self._matched.replace("s.", "e.")
+        moment = expressions.microseconds(self._entities.columns, self._time, "e")
+        found = self._connection.sql(
+            f"SELECT c.{_CODE}, {moment} AS moment, e.{_NUMBER} FROM (SELECT *, row_number() OVER () - 1 AS {_NUMBER} FROM entities) AS e "
+            f"JOIN everloop_codes AS c ON {matched} WHERE e.{quote(self._time)} IS NOT NULL ORDER BY ALL"
+        ).to_arrow_table()
+        codes, moments, numbers = (column.to_numpy() for column in found.columns)
+        return codes, moments, numbers
+
+    def _times_of_rows(self) -> str:
+        view = self._view
+        times = [view.event_time, *[view.known_time] * bool(view.known_time)]
+        shown = ", ".join(expressions.microseconds(self._source.columns, name, "s") for name in times)
+        return f"SELECT c.{_CODE}, {shown}, s.{PLACE} FROM {self._rows} AS s JOIN everloop_codes AS c ON {self._matched}"
+
+    def _settle_ties(self, codes: Words, chosen: Chosen) -> Words:
+        """Return the places where, of rows that are equally good, the one with the greatest hash is chosen."""
+        if not chosen.tied.any():
+            return chosen.places
+        landed, first, which = np.unique(chosen.landed[chosen.tied], return_index=True, return_inverse=True)
+        at = np.flatnonzero(chosen.tied)[first]
+        tied = {
+            _CODE: codes[at],
+            "everloop_happened": chosen.happened[at],
+            "everloop_known": chosen.known[at],
+            _SLOT: np.arange(len(landed)),
+        }
+        self._connection.register("tied", pa.table(tied))
+        # With the keys in it the rows are found by one join on all that must be equal, however few times there are.
+        self._connection.execute(
+            f"CREATE TEMP TABLE everloop_tied AS SELECT * FROM tied JOIN everloop_codes USING ({_CODE})"
         )
-        inner = (
-            f"SELECT {keys}, greatest({known}, {event}) AS usable_at, {event} AS happened_at, {features} FROM {source}"
-            f" WHERE {event} IS NOT NULL AND {known} IS NOT NULL"
+        view, columns = self._view, self._source.columns
+        times = [("happened", view.event_time), *[("known", view.known_time)] * bool(view.known_time)]
+        equal = [
+            f"t.everloop_{name} = {expressions.microseconds(columns, column, 's')}" for name, column in times
+        ]
+        equal += [f"t.{quote(key)} = s.{quote(key)}" for key in view.keys]
+        found = normalise(
+            self._connection.sql(
+                f"SELECT t.{_SLOT}, s.* FROM {self._rows} AS s JOIN everloop_tied AS t ON {' AND '.join(equal)}"
+            ).to_arrow_table()
         )
-        # Of facts that became known together the newest counts.
-        following = f"lead(usable_at) OVER (PARTITION BY {keys} ORDER BY usable_at, happened_at)"
-        body = (
-            f"SELECT * FROM ({inner}) QUALIFY happened_at >= coalesce({newest}, happened_at) "
-            f"AND {following} IS DISTINCT FROM usable_at"
-        )
-    _run(connection, f"CREATE TEMP VIEW v{number} AS {body}", view.name)
+        hashes = hash_rows(found.drop_columns([_SLOT, PLACE]))
+        slots = found.column(_SLOT).to_numpy()
+        order = np.lexsort((hashes.b, hashes.a, slots))
+        last = order[np.searchsorted(slots[order], np.arange(len(landed)), side="right") - 1]
+        places = chosen.places.copy()
+        places[chosen.tied] = found.column(PLACE).to_numpy()[last][which]
+        return places
 
-
-def _join(view: FeatureView, number: int, time: str) -> str:
-    """Return the ASOF join, which finds one row at most, whatever rows share a key and a time."""
-    matched = " AND ".join(f"e.{quote(key)} = v{number}.{quote(key)}" for key in view.keys)
-    return f"ASOF LEFT JOIN v{number} ON {matched} AND e.{quote(time)} >= v{number}.usable_at"
-
-
-def _alive(view: FeatureView, number: int, time: str, feature: str) -> str:
-    column = f"v{number}.{quote(feature)}"
-    if not view.ttl:
-        return column
-    seconds = parse_duration(view.ttl).total_seconds()
-    age = f"epoch_us(e.{quote(time)}::TIMESTAMP) - epoch_us(v{number}.happened_at::TIMESTAMP)"
-    return f"CASE WHEN {age} <= {int(seconds * 1e6)} THEN {column} END"
-
-
-def _run(connection: duckdb.DuckDBPyConnection, query: str, view: str = "") -> pa.Table | None:
-    try:
-        found = connection.sql(query)
-        rows: pa.Table | None = None if found is None else found.to_arrow_table()
-    except duckdb.Error as error:
-        where = f"feature view {view}" if view else "the join of features"
-        raise FeatureViewError(
-            f"{where} cannot be computed: {error} Check its expressions and the types of its times and keys."
-        ) from error
-    return rows
+    def _count(self, table: str) -> int:
+        return int(self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

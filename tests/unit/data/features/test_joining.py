@@ -112,3 +112,52 @@ def test_a_view_that_does_not_fit_is_named() -> None:
         joined(entities, ROWS.append_column("other", pa.array([1, 2, 3])), keys=["other"])
     with pytest.raises(FeatureViewError, match="feature view w cannot be computed"):
         joined(entities, ROWS, features={"temp": "nothing + 1"})
+
+
+def test_of_rows_of_one_time_the_one_known_last_counts_and_then_the_order_of_rows_decides_nothing() -> None:
+    rows = pa.table(
+        {"k": ["a"] * 4, "t": at(1, 1, 1, 1), "known": at(2, 3, 3, 2), "temp": [9.0, 1.0, 2.0, 8.0]}
+    )
+    entities = pa.table({"k": ["a", "a"], "at": at(2, 3)})
+
+    found = {
+        tuple(joined(entities, rows.take(list(order)), known_time="known"))
+        for order in ((0, 1, 2, 3), (3, 2, 1, 0), (1, 0, 3, 2))
+    }
+
+    assert len(found) == 1
+    early, late = found.pop()
+    assert early in (9.0, 8.0)
+    assert late in (1.0, 2.0)
+
+
+def test_rows_of_a_stored_version_with_deletions_and_two_keys(data: Data) -> None:
+    keys = {"k": ["a", "b"] * 50, "n": list(range(100))}
+    data.add("weather", pa.table({**keys, "t": at(*[1.0] * 100), "temp": np.arange(100.0)}))
+    data.remove("weather", "temp >= 90")
+    fresh = pa.table({"k": ["b"], "n": [3], "t": at(2), "temp": [-1.0]})
+    data.add("weather", fresh, mode="append")
+    entities = pa.table({"n": [3, 4, 95, None], "k": ["b", "a", "b", "a"], "at": at(3, 3, 3, 3)})
+
+    found = data.training_rows(entities, [view(keys=["k", "n"])], time="at").to_arrow()
+
+    assert found.column("temp").to_pylist() == [-1.0, 4.0, None, None]
+    assert found.column("n").to_pylist() == [3, 4, 95, None]
+
+
+def test_only_rows_that_fit_the_condition_count() -> None:
+    entities = pa.table({"k": ["a"], "at": at(9)})
+
+    assert joined(entities, ROWS, where="temp < 2") == [1.0]
+
+
+def test_a_column_named_like_our_own_is_no_trouble() -> None:
+    rows = ROWS.append_column("slot", pa.array([7, 8, 9])).append_column("number", pa.array([1, 1, 1]))
+    entities = pa.table({"k": ["a"], "at": at(9), "number": [4], "c": [1]})
+
+    assert joined(entities, rows, features={"temp": "slot + number"}) == [9]
+
+
+def test_a_time_that_is_no_time_is_refused() -> None:
+    with pytest.raises(FeatureViewError, match="feature view w cannot be computed"):
+        joined(pa.table({"k": ["a"], "at": [3]}), ROWS)
