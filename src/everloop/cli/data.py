@@ -12,7 +12,6 @@ from everloop.cli.data_import import importing, stream
 
 if TYPE_CHECKING:
     from everloop.data.records import CheckResult, DatasetVersion, RowDiff, Suite
-    from everloop.data.table import Table
 
 
 @click.group()
@@ -388,12 +387,14 @@ def head(ref: str, rows: int) -> None:
 @data.command()
 @click.argument("ref")
 @click.argument("target", type=click.Path(dir_okay=False, path_type=Path))
-def get(ref: str, target: Path) -> None:
-    """Write the rows of REF to the file TARGET (.parquet or .csv)."""
+@click.option("--column", "columns", multiple=True, help="Only this column; repeat it for several.")
+@click.option("--where", default="", help="Only rows for which this SQL condition is true.")
+def get(ref: str, target: Path, columns: tuple[str, ...], where: str) -> None:
+    """Write the rows of REF to the file TARGET: .parquet, .arrow, .csv, .jsonl, .csv.gz, .jsonl.zst."""
     with output.app() as loop:
-        found = loop.data.read(ref)
-        _write(found, target)
-    output.note(f"wrote {found.num_rows:,} rows of {found.name} to {target}")
+        version = loop.data.version(ref)
+        rows = loop.data.export(version.ref, target, columns=list(columns) or None, where=where)
+    output.note(f"wrote {rows:,} rows of {version.ref} to {target}")
 
 
 def _options(pairs: tuple[str, ...]) -> dict[str, str]:
@@ -420,20 +421,6 @@ def _print_rows(rows: RowDiff) -> None:
     shown = [{"before": one.before, "after": one.after} for one in rows.sample]
     if shown:
         output.table(shown, ["before", "after"])
-
-
-def _write(table: Table, target: Path) -> None:
-    import pyarrow.csv
-    import pyarrow.parquet
-
-    partial = target.with_name(f"{target.name}.partial")
-    if target.suffix == ".csv":
-        pyarrow.csv.write_csv(table.to_arrow(), partial)
-    elif target.suffix in (".parquet", ".pq"):
-        pyarrow.parquet.write_table(table.to_arrow(), partial, compression="zstd")
-    else:
-        raise click.UsageError(f"{target} must end in .parquet or .csv")
-    partial.replace(target)
 
 
 def _read_suite(file: Path) -> Suite:

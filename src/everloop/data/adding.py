@@ -140,8 +140,7 @@ def content_of(
     if before is None or before.reference is None:
         return _whole(rows, objects)
     if mode == "upsert":
-        edited = deltas.upsert(before.reference, rows.to_arrow(), keys, objects)
-        return deltas.settle(edited, objects)
+        return deltas.settle(_upserted(before.reference, rows, keys, objects), objects)
     if mode == "append":
         return _appended(before.reference, rows, objects)
     if isinstance(rows, StagedTable):
@@ -179,6 +178,15 @@ def _appended(before: TableReference, rows: Table, objects: Objects) -> TableRef
         parts=[*before.parts, *new.parts],
     )
     return deltas.settle(whole, objects)
+
+
+def _upserted(before: TableReference, rows: Table, keys: Sequence[str], objects: Objects) -> TableReference:
+    if isinstance(rows, StagedTable):
+        return deltas.upsert_staged(before, rows.writer, keys, objects)
+    with PartWriter() as writer:
+        for piece in rows.batches():
+            writer.write(piece)
+        return deltas.upsert_staged(before, writer.finish(), keys, objects)
 
 
 def _with_columns(batches: Iterable[pa.Table], stream: Any) -> Iterable[pa.Table]:  # noqa: ANN401 - a SourceStream

@@ -112,6 +112,18 @@ def upsert(before: TableReference, rows: pa.Table, keys: Sequence[str], objects:
     )
 
 
+def upsert_staged(
+    before: TableReference, staged: PartWriter, keys: Sequence[str], objects: Objects
+) -> TableReference:
+    """Return what `upsert` does, of rows that are too many for the memory."""
+    pieces = [open_piece(part, objects) for part in before.parts]
+    clause = "SEMI JOIN incoming USING (" + ", ".join(map(quote, keys)) + ")"
+    places = places_of(pieces, clause, incoming=staged.pieces())
+    found = difference(_rows_at(pieces, places), _staged_rows(staged), rows=len(places) + staged.tally.rows)
+    added = rows_at(staged.pieces(), found.added)
+    return edit(before, objects, removed=found.removed, removed_tally=found.removed_tally, added=added)
+
+
 def remove(before: TableReference, clause: str, objects: Objects, **tables: pa.Table) -> TableReference:
     """Return the table without the rows that a clause after FROM selects, `WHERE "delay" IS NULL`."""
     pieces = [open_piece(part, objects) for part in before.parts]
@@ -144,11 +156,14 @@ def merge_small_parts(before: TableReference, objects: Objects) -> TableReferenc
     return msgspec.structs.replace(before, parts=[*before.parts[:-count], *fresh.parts])
 
 
-def places_of(pieces: Sequence[Piece], clause: str, **tables: pa.Table) -> Places:
+def places_of(pieces: Sequence[Piece], clause: str, **tables: pa.Table | list[Piece]) -> Places:
     """Return the places, ascending, of the live rows that a clause after FROM selects."""
     with connect() as connection:
         for name, rows in tables.items():
-            connection.register(name, rows)
+            if isinstance(rows, list):
+                connection.execute(f"CREATE VIEW {name} AS {scan_of(connection, rows, name=name)}")
+            else:
+                connection.register(name, rows)
         scan = scan_of(connection, pieces, name="this", place=PLACE)
         found = connection.execute(f"SELECT {PLACE} FROM ({scan}) AS this {clause}").fetchnumpy()
     places = np.asarray(found[PLACE], dtype=np.int64)
@@ -188,6 +203,13 @@ def stored_rows(pieces: Sequence[Piece]) -> Iterator[Located]:
         for positions, hashes in hash_piece(piece):
             yield Located(hashes, positions + start)
         start += piece.part.rows
+
+
+def _rows_at(pieces: Sequence[Piece], places: Places) -> Iterator[Located]:
+    start = 0
+    for rows in rows_at(pieces, places):
+        yield Located(hash_rows(rows), places[start : start + rows.num_rows])
+        start += rows.num_rows
 
 
 def _staged_rows(staged: PartWriter) -> Iterator[Located]:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _THREADS = min(4, os.cpu_count() or 1)
 # Beyond this DuckDB works on the disk.
 _MEMORY = "640MB"
+_PIECE_ROWS = 131_072
 
 
 class QueryError(InvalidInputError):
@@ -65,6 +66,25 @@ def run_query(query: str, **tables: Source) -> pa.Table:
             names = ", ".join(sorted(tables)) or "none"
             raise QueryError(f"{error} Tables in this query: {names}.", subject=query[:200]) from error
         return found
+
+
+def stream_query(query: str, **tables: Source) -> Iterator[pa.Table]:
+    """Yield the result of a query in pieces, the first of which may be empty; for results that are too many for the memory.
+
+    Raises:
+        QueryError: the query is wrong; the message is DuckDB's.
+    """
+    with connect(**tables) as connection:
+        try:
+            with connection.sql(query).to_arrow_reader(_PIECE_ROWS) as reader:
+                yield reader.schema.empty_table()
+                for batch in reader:
+                    yield pa.Table.from_batches([batch])
+        except duckdb.OutOfMemoryException:
+            raise
+        except duckdb.Error as error:
+            names = ", ".join(sorted(tables)) or "none"
+            raise QueryError(f"{error} Tables in this query: {names}.", subject=query[:200]) from error
 
 
 @contextmanager

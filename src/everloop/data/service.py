@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from contextlib import ExitStack
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -221,6 +222,29 @@ class Data(Importing, Sharing):
             as_of: versions added after this moment do not exist for the call.
         """
         return Table.open(self.content(ref, as_of=as_of), self.kernel.objects)
+
+    def export(
+        self,
+        ref: str,
+        target: str | Path,
+        *,
+        columns: Sequence[str] | None = None,
+        where: str = "",
+    ) -> int:
+        """Write the rows of a version to a file, all or some, and return how many; nothing is held in memory but a piece.
+
+        Args:
+            ref: the version.
+            target: `.parquet`, `.arrow`, `.csv`, `.jsonl`; texts also `.csv.gz`, `.jsonl.zst`.
+            columns: only these, in this order.
+            where: a condition in SQL; only rows for which it is true.
+
+        Raises:
+            UnsupportedTargetError, QueryError: as named; no file was written.
+        """
+        from everloop.data.exporting import export
+
+        return export(self.read(ref), Path(target), columns=columns, where=where)
 
     @operation("GET /datasets", needs="dataset.read", cli="data ls")
     def list(self, *, limit: int = 100, after: str = "") -> builtins.list[Dataset]:

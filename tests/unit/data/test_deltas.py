@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from everloop.data.deltas import compact, edit, hashes_at, places_of, remove, rewrite, upsert
+from everloop.data.deltas import (
+    compact,
+    edit,
+    hashes_at,
+    places_of,
+    remove,
+    rewrite,
+    upsert,
+    upsert_staged,
+)
 from everloop.data.parts import PartWriter, open_piece, store_rows
 from everloop.data.rows import tally
 from everloop.data.table import Table
@@ -63,6 +72,20 @@ def test_edits_add_up_and_compaction_keeps_content_and_order(kernel: Kernel) -> 
     assert (fresh.digest, fresh.order) == (content.digest, content.order)
     assert sum(part.deleted for part in fresh.parts) == 0
     assert Table.open(fresh, kernel.objects).to_arrow().equals(Table.open(content, kernel.objects).to_arrow())
+
+
+def test_an_upsert_of_staged_rows_is_that_of_rows_in_memory(kernel: Kernel) -> None:
+    before = store_rows([ROWS], kernel.objects)
+    fresh = pa.table({"id": np.arange(N - 5, N + 5), "x": np.full(10, 7.0), "s": ["new"] * 10})
+    # Out of order, and one row that is there as it is.
+    rows = pa.concat_tables([fresh.slice(6), ROWS.slice(3, 1), fresh.slice(0, 6)])
+    with PartWriter() as writer:
+        writer.write(rows)
+        staged = upsert_staged(before, writer.finish(), ["id"], kernel.objects)
+
+    wanted = upsert(before, rows, ["id"], kernel.objects)
+    assert (staged.digest, staged.rows) == (wanted.digest, N + 5)
+    assert sum(part.deleted for part in staged.parts) == 5
 
 
 def test_an_upsert_of_equal_rows_changes_nothing(kernel: Kernel) -> None:
