@@ -65,6 +65,29 @@ def test_a_check_ends_with_one_when_it_fails(folder: Path) -> None:
     assert "there are 2 rows" in result.output
 
 
+def test_a_suite_of_toml_is_set_shown_and_run(folder: Path) -> None:
+    run(folder, "data", "add", "t", folder / "rows.csv")
+    text = 'name = "small"\n\n[[checks]]\nkind = "row_count"\nhigh = 2\n'
+    (folder / "small.toml").write_text(text)
+
+    by_option = run(folder, "data", "check", "t", "--suite", folder / "small.toml")
+    none_yet = run(folder, "data", "check", "t")
+    run(folder, "data", "suite", "t", folder / "small.toml")
+
+    assert (by_option.exit_code, none_yet.exit_code) == (0, 2)
+    assert run(folder, "data", "suite", "t").stdout == text
+    assert run(folder, "data", "check", "t").exit_code == 0
+
+
+def test_a_suite_file_with_a_wrong_kind_names_the_near_one(folder: Path) -> None:
+    (folder / "wrong.toml").write_text('[[checks]]\nkind = "betwen"\n')
+
+    result = run(folder, "data", "add", "t", folder / "rows.csv", "--suite", folder / "wrong.toml")
+
+    assert isinstance(result.exception, EverloopError)
+    assert "Did you mean between" in str(result.exception)
+
+
 def test_a_diff_in_json_is_the_record(folder: Path) -> None:
     run(folder, "data", "add", "t", folder / "rows.csv")
     run(folder, "data", "add", "t", folder / "rows.csv", "--append")

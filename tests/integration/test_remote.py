@@ -204,3 +204,16 @@ def test_only_digests_name_objects(api_server: Server, name: str) -> None:
     answer = urllib3.request("GET", f"{api_server.url}/api/v1/objects/{name}", headers=headers)
 
     assert answer.status in (404, 422)
+
+
+def test_a_function_runs_with_add_here_and_is_refused_there(remote: el.App) -> None:
+    remote.data.add("airports", {"faa": ["EWR"]})
+    known = el.check.references("dest", table="airports", key="faa")
+    few = el.check.python(lambda rows: rows.num_rows < 9)
+
+    version = remote.data.add("flown", {"dest": ["EWR"]}, suite=el.Suite("s", [known, few]))
+    run = remote.data.check(version.ref, suite=el.Suite("s", [known]))
+
+    assert run.suite.checks[0].table == "airports@v1"
+    with pytest.raises(el.check.InvalidCheckError, match="not given the function"):
+        remote.data.check(version.ref, suite=el.Suite("s", [few]))

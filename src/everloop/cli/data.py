@@ -7,16 +7,21 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from everloop.cli import output
+from everloop.cli import data_checks, output
+from everloop.cli.data_checks import print_results
 from everloop.cli.data_import import importing, stream
 
 if TYPE_CHECKING:
-    from everloop.data.records import CheckResult, DatasetVersion, RowDiff, Suite
+    from everloop.data.records import DatasetVersion, RowDiff
 
 
 @click.group()
 def data() -> None:
     """Add, list, profile, check and compare datasets."""
+
+
+for _command in data_checks.COMMANDS:
+    data.add_command(_command)
 
 
 @data.command()
@@ -31,7 +36,7 @@ def data() -> None:
 @click.option("--key", "keys", multiple=True, help="A column that names a row; repeat it for several.")
 @click.option("--encoding", default=None, help="Of a text file that is not UTF-8: latin-1, cp1252, ...")
 @click.option("--suite", "suite_file", type=click.Path(exists=True, dir_okay=False, path_type=Path),
-              help="JSON file with a suite of checks.")  # fmt: skip
+              help="TOML or JSON file with a suite of checks.")  # fmt: skip
 @click.option("--message", "-m", default="", help="Why, for people.")
 @click.option("--event-time", default=None, help="Column that says when a row's fact happened.")
 @click.option("--known-time", default=None, help="Column that says when it became known.")
@@ -50,7 +55,9 @@ def add(
     SOURCE is a file (CSV, TSV, JSON lines, Parquet, Arrow, Excel; also .gz, .zst, .bz2), a folder or a quoted pattern of such
     files, or a URL (s3://, gs://, az://, https://).
     """
-    suite = None if suite_file is None else _read_suite(suite_file)
+    from everloop.data.records import Suite
+
+    suite = None if suite_file is None else Suite.read(suite_file)
     options = {} if encoding is None else {"encoding": encoding}
     with output.app() as loop:
         version = loop.data.add(
@@ -218,7 +225,7 @@ def show(ref: str) -> None:
     )})  # fmt: skip
     output.table(version.columns, ["name", "type"])
     if version.suite is not None:
-        _print_results(version.suite.results)
+        print_results(version.suite.results)
 
 
 @data.command()
@@ -229,22 +236,6 @@ def profile(ref: str) -> None:
         found = loop.data.profile(ref)
     columns = ["name", "type", "nulls", "distinct", "minimum", "mean", "maximum", "std", "earliest", "latest"]
     output.table(found.columns, columns)
-
-
-@data.command()
-@click.argument("ref")
-@click.argument("suite_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def check(ref: str, suite_file: Path) -> None:
-    """Run the checks of SUITE_FILE (JSON) against REF; exit code 1 when one of severity fail fails."""
-    with output.app() as loop:
-        run = loop.data.check(ref, suite=_read_suite(suite_file))
-    if output.session().form == "json":
-        output.record(run)
-    else:
-        _print_results(run.result.results)
-    output.note(f"suite {run.suite.name}: {run.result.verdict}")
-    if run.result.verdict == "failed":
-        raise SystemExit(1)
 
 
 @data.command()
@@ -308,16 +299,6 @@ def tag(dataset: str, name: str, at: str) -> None:
     """Give a version of DATASET the tag NAME, which never moves."""
     with output.app() as loop:
         output.table([loop.data.tag(dataset, name, at=at)], ["name", "kind", "version"])
-
-
-@data.command()
-@click.argument("dataset")
-@click.argument("suite_file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def suite(dataset: str, suite_file: Path) -> None:
-    """Let `publish` ask for the checks of SUITE_FILE (JSON) before it moves main."""
-    with output.app() as loop:
-        loop.data.set_suite(dataset, suite=_read_suite(suite_file))
-    output.note(f"main of {dataset} moves by publish only when these checks pass")
 
 
 @data.command()
@@ -421,35 +402,6 @@ def _print_rows(rows: RowDiff) -> None:
     shown = [{"before": one.before, "after": one.after} for one in rows.sample]
     if shown:
         output.table(shown, ["before", "after"])
-
-
-def _read_suite(file: Path) -> Suite:
-    import msgspec
-
-    from everloop.core.errors import InvalidInputError
-    from everloop.data.records import Suite
-
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Suite)
-    except msgspec.DecodeError as error:
-        raise InvalidInputError(
-            f"{file} is no suite: {error}. Its form is "
-            '{"name": "flights", "checks": [{"kind": "not_null", "column": "dest", "severity": "fail"}]}.',
-            subject=str(file),
-        ) from error
-
-
-def _print_results(results: list[CheckResult]) -> None:
-    rows = [
-        {
-            "check": one.check.title,
-            "severity": one.check.severity,
-            "passed": "yes" if one.is_passed else "no",
-            "reason": one.reason,
-        }
-        for one in results
-    ]
-    output.table(rows, ["check", "severity", "passed", "reason"])
 
 
 data.add_command(importing)

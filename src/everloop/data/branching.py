@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from everloop.core.actors import current_actor
 from everloop.core.errors import ConflictError, InvalidInputError
 from everloop.data import queries, rules
+from everloop.data.check_kinds import refuse_unkept
+from everloop.data.checking import run_on
 from everloop.data.committed import VersionMovedError
-from everloop.data.manifests import decode_manifest
 from everloop.data.records import Dataset, DatasetVersion, Ref, Suite
 from everloop.data.tables import dataset as dataset_table
 from everloop.kernel.operations import Service, operation
@@ -75,7 +76,12 @@ class Branching(Service):
         "PUT /datasets/{dataset}/suite", needs="dataset.write", emits="dataset.suite_set", cli="data suite"
     )
     def set_suite(self, dataset: str, *, suite: Suite) -> Dataset:
-        """Set what a version must pass before `publish` moves `main` to it."""
+        """Set what a version must pass before `publish` moves `main` to it.
+
+        Raises:
+            InvalidCheckError: a check cannot run as it is written, or is a function, which is not kept with a dataset.
+        """
+        refuse_unkept(suite)
         with self.kernel.catalog.transaction() as connection:
             found = queries.find_dataset(connection, dataset)
             at = dataset_table.c.name == dataset
@@ -170,12 +176,7 @@ class Branching(Service):
         return Ref(dataset=dataset, name=name, kind=kind, version=version, moved_at=now, moved_by=actor)
 
     def _judged(self, version: DatasetVersion, suite: Suite) -> str:
-        from everloop.core.digests import Digest
-        from everloop.data.suites import run_suite
-        from everloop.data.table import Table
-
-        content = decode_manifest(self.kernel.objects.get(Digest(version.manifest)))
-        result = run_suite(suite, Table.open(content, self.kernel.objects))
+        _, result = run_on(version, suite, self.kernel)
         if result.verdict == "failed":
             failed = "; ".join(
                 f"{one.check.title}: {one.reason}"

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from everloop.core.durations import format_duration
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Severity = Literal["warn", "fail", "quarantine"]
 Plain = str | int | float | bool | None
@@ -44,6 +50,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         sql: of `expression`, a condition on a row; of `sql`, a query that counts what is wrong.
         within_s: of `fresh`, the greatest age of the newest row in seconds.
         table, key: of `references`, the other table and its column.
+        function: of `python`, `module:name` of the function.
+        is_approximate: of `unique` and `distinct`, count different values by a sketch.
+        is_exact: of `has_columns`, no other column may be there.
         name: how to call a rule whose arguments do not say it.
     """
 
@@ -62,7 +71,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     within_s: float | None = None
     table: str = ""
     key: str = ""
+    function: str = ""
     is_approximate: bool = False
+    is_exact: bool = False
     name: str = ""
 
     @property
@@ -76,14 +87,16 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             "not_in_set": [self.values],
             "matches": [self.pattern],
             "quantile": [self.level, self.low, self.high],
-            "fresh": [f"{self.within_s}s"],
+            "fresh": [format_duration(timedelta(seconds=self.within_s or 0))],
             "references": [self.table, self.key],
             "expression": [self.sql],
             "sql": [self.sql],
+            "python": [self.function],
         }
         bounds = [self.low, self.high] if self.low is not None or self.high is not None else []
         named = [self.column] if self.column else []
-        arguments = [*named, *self.columns, *shown.get(self.kind, bounds)]
+        mostly = [f"share={self.share:g}"] if self.share < 1 else []
+        arguments = [*named, *self.columns, *shown.get(self.kind, bounds), *mostly]
         return f"{self.kind}({', '.join(map(str, arguments))})"
 
 
@@ -92,6 +105,27 @@ class Suite(msgspec.Struct, frozen=True):
 
     name: str
     checks: list[Check]
+
+    @classmethod
+    def read(cls, file: str | Path) -> Suite:
+        """Read a suite from a TOML or JSON file.
+
+        Raises:
+            SuiteFileError: with the line or the check that is wrong.
+        """
+        from everloop.data.suite_files import read_suite
+
+        return read_suite(file)
+
+    def write(self, file: str | Path) -> None:
+        """Write the suite to a file that `read` reads back, TOML or JSON by its name.
+
+        Raises:
+            InvalidCheckError: a check of kind `python` has a function that cannot be imported by its name.
+        """
+        from everloop.data.suite_files import write_suite
+
+        write_suite(self, file)
 
 
 class CheckResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from everloop.core.errors import EverloopError, InvalidInputError
 from everloop.data.parts import read_groups
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from everloop.data.parts import Piece
 
@@ -90,6 +90,24 @@ def stream_query(query: str, **tables: Source) -> Iterator[pa.Table]:
 @contextmanager
 def connect(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open a private in-memory DuckDB with the tables as views."""
+    with _open(tables) as (connection, _):
+        yield connection
+
+
+@contextmanager
+def connect_locked(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
+    """Open one for SQL that somebody else wrote: it reads these tables, and no other file, address or variable."""
+    with _open(tables) as (connection, files):
+        connection.execute(f"SET allowed_paths = [{', '.join(map(literal, files))}]")
+        connection.execute("SET python_enable_replacements = false")
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        yield connection
+
+
+@contextmanager
+def _open(tables: Mapping[str, Source]) -> Iterator[tuple[duckdb.DuckDBPyConnection, list[str]]]:
+    """Open a connection; give it with the files behind its views."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "threads": _THREADS,
         "autoinstall_known_extensions": False,
@@ -99,9 +117,8 @@ def connect(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = duckdb.connect(":memory:", config=settings)
     try:
         connection.execute("SET TimeZone = 'UTC'")
-        for name, table in tables.items():
-            _make_view(connection, name, table)
-        yield connection
+        files = [file for name, table in tables.items() for file in _make_view(connection, name, table)]
+        yield connection, files
     except duckdb.OutOfMemoryException as error:
         raise QueryTooLargeError(
             f"a query over {', '.join(sorted(tables)) or 'tables'} needs more than {_MEMORY} of memory. Ask for fewer columns or "
@@ -166,9 +183,11 @@ def _scan_of_piece(
     return f"{select} ANTI JOIN {quote(name)} ON file_row_number = deleted"
 
 
-def _make_view(connection: duckdb.DuckDBPyConnection, name: str, table: Source) -> None:
+def _make_view(connection: duckdb.DuckDBPyConnection, name: str, table: Source) -> list[str]:
+    """Make a view and return the files it reads."""
     pieces = table.pieces()
     if not pieces:
         connection.register(name, table.to_arrow())
-        return
+        return []
     connection.execute(f"CREATE VIEW {quote(name)} AS {scan_of(connection, pieces, name=name)}")
+    return [str(piece.path) for piece in pieces]

@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import sqlalchemy as sa
 
 from everloop.core.digests import Digest
 from everloop.core.errors import InvalidInputError
-from everloop.core.ids import new_id
 from everloop.data import adding, committed, deltas, queries, rules
+from everloop.data.checking import Checking
 from everloop.data.committed import VersionMovedError
 from everloop.data.connectors import refuse_empty
 from everloop.data.importing import Importing
 from everloop.data.manifests import decode_manifest
 from everloop.data.records import (
-    CheckRun,
     Dataset,
     DatasetVersion,
     Merge,
@@ -34,11 +32,12 @@ from everloop.data.records import (
 )
 from everloop.data.sharing import Sharing
 from everloop.data.table import Table
-from everloop.data.tables import dataset_check
 from everloop.kernel.operations import operation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    import sqlalchemy as sa
 
     from everloop.data.adding import Mode
     from everloop.data.features.records import FeatureView
@@ -64,7 +63,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Importing, Sharing):
+class Data(Checking, Importing, Sharing):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"
@@ -369,47 +368,6 @@ class Data(Importing, Sharing):
 
         return profile_of(self.content(ref, as_of=as_of), self.kernel)
 
-    @operation(
-        "POST /dataset-versions/{ref}/checks",
-        needs="dataset.write",
-        emits="dataset.checked",
-        cli="data check",
-    )
-    def check(self, ref: str, *, suite: Suite, as_of: datetime | None = None) -> CheckRun:
-        """Run a suite against a version and keep the result; nothing is put aside."""
-        from everloop.data.suites import run_suite
-
-        version = self.version(ref, as_of=as_of)
-        result = run_suite(suite, self.read(version.ref))
-        run = CheckRun(
-            id=new_id(),
-            dataset=version.dataset,
-            version=version.version,
-            suite=suite,
-            result=result,
-            created_at=self.kernel.clock.now(),
-        )
-        with self.kernel.catalog.transaction() as connection:
-            connection.execute(dataset_check.insert().values(msgspec.structs.asdict(run)))
-            payload = {"suite": suite.name, "verdict": result.verdict, "check": run.id}
-            self.emit(connection, subject=f"dataset:{version.ref}", payload=payload, kind="dataset.checked")
-        return run
-
-    @operation(
-        "GET /dataset-versions/{ref}/checks",
-        needs="dataset.read",
-        cli=None,
-        cli_reason="shown by `data show`",
-    )
-    def checks(self, ref: str, *, limit: int = 100) -> builtins.list[CheckRun]:
-        """Return the suites run against a version, newest first."""
-        version = self.version(ref)
-        table = dataset_check
-        query = sa.select(table).where(table.c.dataset == version.dataset, table.c.version == version.version)
-        with self.kernel.catalog.read() as connection:
-            rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings()
-            return [CheckRun(**row) for row in rows]
-
     @operation("GET /datasets/{dataset}/quarantine", needs="dataset.read", cli="data quarantine")
     def quarantine(self, dataset: str, *, limit: int = 100) -> builtins.list[DatasetVersion]:
         """Return the quarantine versions of a dataset, newest first; read their rows with `read`."""
@@ -505,22 +463,22 @@ class Data(Importing, Sharing):
     def _checked(
         self, name: str, suite: Suite, rows: Table, before: Table | None
     ) -> tuple[SuiteResult, Table, QuarantinedRows | None]:
-        from everloop.data.suites import REASON, put_aside, run_suite
+        from everloop.data.suites import pin_references, put_aside, run_suite
 
-        result = run_suite(suite, rows, before=before)
+        pinned, tables = pin_references(suite, self.read)
+        now = self.kernel.clock.now()
+        result = run_suite(pinned, rows, before=before, tables=tables, now=now)
         if result.verdict == "failed":
             raise suite_failed(name, result)
-        if all(one.is_passed or one.check.severity != "quarantine" for one in result.results):
+        wrong = [one for one in result.results if not one.is_passed and one.check.severity == "quarantine"]
+        if not wrong:
             return result, rows, None
-        good, bad = put_aside(suite, rows, before=before)
+        aside = Suite(suite.name, [one.check for one in wrong])
+        good, bad = put_aside(aside, rows, before=before, tables=tables)
         stored = bad.store(self.kernel.objects).reference
         if stored is None:
             raise AssertionError("a stored table has a reference")
-        titles = bad.to_arrow([REASON]).column(0).to_pylist()
-        reasons = {one.check.title: 0 for one in result.results if one.check.severity == "quarantine"}
-        for text in titles:
-            for title in reasons:
-                reasons[title] += title in str(text).split("; ")
+        reasons = {one.check.title: one.failed_rows for one in wrong}
         return result, good, QuarantinedRows(table=stored, reasons=reasons)
 
     def _quarantine(self, connection: sa.Connection, dataset: str, rows: QuarantinedRows) -> str:

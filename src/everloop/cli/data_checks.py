@@ -1,0 +1,81 @@
+"""The commands of `everloop data` about checks. Tests: tests/integration/test_data_cli.py."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from everloop.cli import output
+
+if TYPE_CHECKING:
+    from everloop.data.records import CheckResult
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("ref")
+@click.argument("suite_file", required=False, type=_FILE)
+@click.option("--suite", "suite_option", type=_FILE, help="The same as SUITE_FILE.")
+def check(ref: str, suite_file: Path | None, suite_option: Path | None) -> None:
+    """Run the checks of SUITE_FILE (TOML or JSON) against REF; exit code 1 when one of severity fail fails.
+
+    Without a file the suite that `everloop data suite` set is run.
+    """
+    from everloop.data.records import Suite
+
+    file = suite_file or suite_option
+    with output.app() as loop:
+        suite = Suite.read(file) if file else loop.data.get(ref.partition("@")[0]).suite
+        if suite is None:
+            raise click.UsageError(
+                f"{ref} has no suite of its own. Give a file, or set one: everloop data suite"
+            )
+        run = loop.data.check(ref, suite=suite)
+    if output.session().form == "json":
+        output.record(run)
+    else:
+        print_results(run.result.results)
+    output.note(f"suite {run.suite.name}: {run.result.verdict}")
+    if run.result.verdict == "failed":
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("dataset")
+@click.argument("suite_file", required=False, type=_FILE)
+def suite(dataset: str, suite_file: Path | None) -> None:
+    """Let `publish` ask for the checks of SUITE_FILE (TOML or JSON) before it moves main; without a file show them."""
+    from everloop.data.records import Suite
+    from everloop.data.suite_files import format_suite
+
+    with output.app() as loop:
+        if suite_file is not None:
+            loop.data.set_suite(dataset, suite=Suite.read(suite_file))
+            output.note(f"main of {dataset} moves by publish only when these checks pass")
+            return
+        found = loop.data.get(dataset).suite
+    if found is None:
+        output.note(f"{dataset} has no suite yet")
+    else:
+        click.echo(format_suite(found, is_toml=output.session().form != "json"), nl=False)
+
+
+def print_results(results: list[CheckResult]) -> None:
+    """Print what each check found."""
+    rows = [
+        {
+            "check": one.check.title,
+            "severity": one.check.severity,
+            "passed": "yes" if one.is_passed else "no",
+            "figure": one.figure,
+            "reason": one.reason,
+        }
+        for one in results
+    ]
+    output.table(rows, ["check", "severity", "passed", "figure", "reason"])
+
+
+COMMANDS = (check, suite)
