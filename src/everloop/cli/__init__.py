@@ -23,6 +23,7 @@ COMMANDS = {
     "run": "Run a pipeline from a Python file",
     "resume": "Go on with a pipeline run at the steps that are missing",
     "data": "Datasets: add, list, profile, check, compare",
+    "features": "Feature views: save, materialise, look up, compare",
     "pipeline": "Pipelines, their runs and schedules",
     "runs": "Tracked runs and their metrics",
     "model": "Models: versions, aliases, gates",

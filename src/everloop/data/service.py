@@ -16,6 +16,7 @@ from everloop.data import adding, committed, deltas, queries, rules
 from everloop.data.checking import Checking
 from everloop.data.committed import VersionMovedError
 from everloop.data.connectors import refuse_empty
+from everloop.data.featuring import Featuring
 from everloop.data.importing import Importing
 from everloop.data.manifests import decode_manifest
 from everloop.data.records import (
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from everloop.data.adding import Mode
-    from everloop.data.features.records import FeatureView
     from everloop.data.merging import Prefer
 
 __all__ = ["Data", "EventTimeError", "SuiteFailedError", "VersionMovedError"]
@@ -63,7 +63,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Checking, Importing, Sharing):
+class Data(Checking, Featuring, Importing, Sharing):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"
@@ -196,22 +196,6 @@ class Data(Checking, Importing, Sharing):
             conflicts=found.conflicts,
             sample=found.sample,
         )
-
-    def training_rows(self, entities: object, views: Sequence[FeatureView], *, time: str) -> Table:
-        """Return entities with features as they were known at each entity's time; exactly one row for each.
-
-        Args:
-            entities: rows with the keys of every view and the time; anything that `add` takes.
-            views: what to join, each from its dataset.
-            time: the column of the entities that says as of when.
-
-        Raises:
-            FeatureViewError: a column is missing or an expression is wrong.
-        """
-        from everloop.data.features.joining import join_features
-
-        sources = [(view, self.read(view.source)) for view in views]
-        return join_features(Table.of(entities), sources, time=time)
 
     def read(self, ref: str, *, as_of: datetime | None = None) -> Table:
         """Return the table of a version; rows are fetched when asked for.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from everloop.core.durations import parse_duration
 from everloop.data.engine import quote
 from everloop.data.features.errors import FeatureViewError
 
@@ -62,19 +63,31 @@ def refuse_missing(what: str, columns: Sequence[Column], names: Sequence[str]) -
 
 def columns_needed(view: FeatureView) -> list[str]:
     """Return the columns that the source must have."""
-    return [*view.keys, view.event_time, *[view.known_time] * bool(view.known_time)]
+    return [*view.keys, *times_of(view)]
+
+
+def times_of(view: FeatureView) -> list[str]:
+    """Return the columns of the view's clocks: one or two."""
+    return [view.event_time, *[view.known_time] * bool(view.known_time)]
 
 
 def rows_that_count(view: FeatureView, source: str) -> str:
     """Return the relation of the rows that count."""
-    given = [view.event_time, *[view.known_time] * bool(view.known_time)]
-    conditions = [f"{quote(name)} IS NOT NULL" for name in given] + [f"({view.where})"] * bool(view.where)
+    conditions = [f"{quote(name)} IS NOT NULL" for name in times_of(view)] + [f"({view.where})"] * bool(
+        view.where
+    )
     return f"(SELECT * FROM {quote(source)} WHERE {' AND '.join(conditions)})"
 
 
 def microseconds(columns: Sequence[Column], name: str, of: str = "") -> str:
-    """Return a time as whole microseconds since 1970."""
+    """Return a time as whole microseconds since 1970.
+
+    Raises:
+        FeatureViewError: the column holds no times.
+    """
     kinds: Mapping[str, str] = {column.name: column.type for column in columns}
+    if not kinds[name].startswith(("timestamp", "date", "string")):
+        raise FeatureViewError(f"the column {name} is of type {kinds[name]}, which is no time.")
     shown = f"{of}.{quote(name)}" if of else quote(name)
     # A time with a zone is counted in UTC already; a cast would ask the calendar for every row.
     return f"epoch_us({shown})" if kinds[name].startswith("timestamp") else f"epoch_us({shown}::TIMESTAMP)"
@@ -83,6 +96,11 @@ def microseconds(columns: Sequence[Column], name: str, of: str = "") -> str:
 def shown_features(view: FeatureView) -> str:
     """Return the list of features for a SELECT."""
     return ", ".join(f"({text}) AS {quote(name)}" for name, text in view.features.items())
+
+
+def longest_age(view: FeatureView) -> int:
+    """Return the ttl of a view in microseconds, 0 for none: the one rule of training and of serving."""
+    return int(parse_duration(view.ttl).total_seconds() * 1_000_000) if view.ttl else 0
 
 
 def failed(error: duckdb.Error, view: FeatureView) -> FeatureViewError:

@@ -7,14 +7,12 @@ Tests: tests/unit/data/features/test_joining.py, tests/property/test_features.py
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 import numpy as np
 import pyarrow as pa
 
-from everloop.core.durations import parse_duration
 from everloop.data.contents import normalise
 from everloop.data.deltas import PLACE
 from everloop.data.engine import connect, quote, scan_of
@@ -27,14 +25,12 @@ from everloop.data.table import Table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
-
     from everloop.data.features.choosing import Chosen, Words
     from everloop.data.features.records import FeatureView
 
 _BATCH_ROWS = 1 << 18
 _CODE, _SLOT, _NUMBER = "everloop_code", "everloop_slot", "everloop_number"
-__all__ = ["Answers", "FeatureViewError", "LostRowError", "Matching", "is_alive", "join_features"]
+__all__ = ["Answers", "FeatureViewError", "LostRowError", "Matching", "join_features"]
 
 
 def join_features(entities: Table, views: Sequence[tuple[FeatureView, Table]], *, time: str) -> Table:
@@ -88,13 +84,7 @@ class Answers(NamedTuple):
         """Return the places without those of rows that had outlived the view's ttl."""
         if not view.ttl:
             return self.places
-        longest = parse_duration(view.ttl) // timedelta(microseconds=1)
-        return np.where(is_alive(self.moments, self.happened, longest), self.places, NOWHERE)
-
-
-def is_alive(moment: Words, happened: Words, longest: int) -> npt.NDArray[np.bool_]:
-    """Return whether rows still describe their key; the one rule of training and of serving."""
-    return moment - happened <= longest
+        return np.where(self.moments - self.happened <= expressions.longest_age(view), self.places, NOWHERE)
 
 
 class Matching:
@@ -189,8 +179,9 @@ class Matching:
 
     def _times_of_rows(self) -> str:
         view = self._view
-        times = [view.event_time, *[view.known_time] * bool(view.known_time)]
-        shown = ", ".join(expressions.microseconds(self._source.columns, name, "s") for name in times)
+        shown = ", ".join(
+            expressions.microseconds(self._source.columns, name, "s") for name in expressions.times_of(view)
+        )
         return f"SELECT c.{_CODE}, {shown}, s.{PLACE} FROM {self._rows} AS s JOIN everloop_codes AS c ON {self._matched}"
 
     def _settle_ties(self, codes: Words, chosen: Chosen) -> Words:
@@ -211,7 +202,7 @@ class Matching:
             f"CREATE TEMP TABLE everloop_tied AS SELECT * FROM tied JOIN everloop_codes USING ({_CODE})"
         )
         view, columns = self._view, self._source.columns
-        times = [("happened", view.event_time), *[("known", view.known_time)] * bool(view.known_time)]
+        times = zip(("happened", "known"), expressions.times_of(view), strict=False)
         equal = [
             f"t.everloop_{name} = {expressions.microseconds(columns, column, 's')}" for name, column in times
         ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import msgspec
 
 
@@ -31,3 +34,88 @@ class FeatureView(msgspec.Struct, frozen=True, kw_only=True):
     known_time: str = ""
     where: str = ""
     ttl: str = ""
+
+
+class SavedView(msgspec.Struct, frozen=True, kw_only=True):
+    """One immutable version of a view's definition.
+
+    Attributes:
+        is_unchanged: a save found this very definition as the latest version and made no new one.
+    """
+
+    name: str
+    version: int
+    definition: FeatureView
+    created_at: datetime
+    created_by: str
+    is_unchanged: bool = False
+
+    @property
+    def ref(self) -> str:
+        """Return `weather@v2`."""
+        return f"{self.name}@v{self.version}"
+
+
+class Materialized(msgspec.Struct, frozen=True, kw_only=True):
+    """What the online rows of a view are made of.
+
+    Attributes:
+        source: the dataset version they are those of.
+        horizon: from this moment on a look-up is exact; rows that were replaced before it are gone.
+        keys: how many keys have rows; changed: how many were computed by this call.
+        is_unchanged: the rows were those of this version already.
+    """
+
+    view: str
+    source: str
+    horizon: datetime
+    keys: int
+    changed: int = 0
+    is_unchanged: bool = False
+
+
+class OnlineRows(msgspec.Struct, frozen=True, kw_only=True):
+    """The features of keys at a moment, in the order of the keys.
+
+    Attributes:
+        form: names and types of keys and features, as an Arrow schema.
+        rows: the features of each key, None for a key without a row that is known and has not outlived its ttl.
+    """
+
+    view: str
+    source: str
+    at: datetime
+    form: bytes
+    rows: list[list[Any] | None]
+
+
+class Mismatch(msgspec.Struct, frozen=True, kw_only=True):
+    """A feature of a key that is not the same online and in the join; values as text."""
+
+    key: list[str]
+    at: datetime
+    feature: str
+    online: str
+    offline: str
+
+
+class ParityCheck(msgspec.Struct, frozen=True, kw_only=True):
+    """Online rows beside the point-in-time join at the same moments.
+
+    Attributes:
+        compared: how many pairs of key and moment; different: in how many of them a feature differs.
+        mismatches: the features that do, at most a hundred.
+    """
+
+    id: str
+    view: str
+    source: str
+    created_at: datetime
+    compared: int
+    different: int
+    mismatches: list[Mismatch]
+
+    @property
+    def is_same(self) -> bool:
+        """Return whether nothing differs."""
+        return not self.different

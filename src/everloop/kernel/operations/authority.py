@@ -14,6 +14,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "engineer": (
         "*.read",
         "dataset.*",
+        "feature.*",
         "run.*",
         "pipeline.*",
         "evaluation.*",
@@ -28,6 +29,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "operator": (
         "*.read",
         "deployment.*",
+        "feature.materialize",
         "monitor.*",
         "alert.*",
         "loop.*",

@@ -159,5 +159,5 @@ def test_a_column_named_like_our_own_is_no_trouble() -> None:
 
 
 def test_a_time_that_is_no_time_is_refused() -> None:
-    with pytest.raises(FeatureViewError, match="feature view w cannot be computed"):
+    with pytest.raises(FeatureViewError, match="column at is of type int64, which is no time"):
         joined(pa.table({"k": ["a"], "at": [3]}), ROWS)

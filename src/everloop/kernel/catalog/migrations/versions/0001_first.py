@@ -188,6 +188,41 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_explanation'))
     )
     op.create_index('ix_explanation_subject', 'explanation', ['subject', 'id'], unique=False)
+    op.create_table('feature_online',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('attempt', sa.Integer(), nullable=False),
+    sa.Column('current', sa.Integer(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('horizon', sa.BigInteger(), nullable=False),
+    sa.Column('form', sa.LargeBinary(), nullable=False),
+    sa.Column('keys', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('name', 'version', name=op.f('pk_feature_online'))
+    )
+    op.create_table('feature_parity',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('result', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_feature_parity'))
+    )
+    op.create_index('ix_feature_parity_name', 'feature_parity', ['name', 'version'], unique=False)
+    op.create_table('feature_row',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('key', sa.Text(), nullable=False),
+    sa.Column('since', sa.Integer(), nullable=False),
+    sa.Column('rows', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('name', 'version', 'key', 'since', name=op.f('pk_feature_row'))
+    )
+    op.create_table('feature_view',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('definition', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('created_by', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('name', 'version', name=op.f('pk_feature_view'))
+    )
     op.create_table('gate_report',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('model', sa.Text(), nullable=False),
