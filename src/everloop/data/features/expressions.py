@@ -79,6 +79,12 @@ def rows_that_count(view: FeatureView, source: str) -> str:
     return f"(SELECT * FROM {quote(source)} WHERE {' AND '.join(conditions)})"
 
 
+def columns_read(view: FeatureView, columns: Sequence[str]) -> list[str]:
+    """Return the columns that the features may read: those whose names are in an expression, and one at least."""
+    text = " ".join(view.features.values()).lower().replace('""', '"')
+    return [name for name in columns if name.lower() in text] or [view.event_time]
+
+
 def microseconds(columns: Sequence[Column], name: str, of: str = "") -> str:
     """Return a time as whole microseconds since 1970.
 

@@ -7,7 +7,7 @@ Tests: tests/unit/data/features/test_joining.py, tests/property/test_features.py
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import duckdb
 import numpy as np
@@ -144,17 +144,31 @@ class Matching:
 
     def features_of(self, places: Words) -> pa.Table:
         """Return the features of the rows at some places, in their order; nulls for `NOWHERE`."""
+        if self._source.pieces():
+            rows, index = self._stored_rows(places)
+        else:
+            rows, index = self._rows_in_memory(places)
+        self._connection.register("this", rows)
+        shown = self._connection.sql(f"SELECT {expressions.shown_features(self._view)} FROM this")
+        return normalise(shown.to_arrow_table().combine_chunks().take(index))
+
+    def _rows_in_memory(self, places: Words) -> tuple[pa.Table, Any]:
+        """Return rows that hold those at some places, and which of them each place is; null for `NOWHERE`."""
+        is_there = places != NOWHERE
+        rows = self._source.to_arrow(expressions.columns_read(self._view, self._source.column_names))
+        return rows.take(places[is_there]), pa.array(np.cumsum(is_there) - 1, mask=~is_there)
+
+    def _stored_rows(self, places: Words) -> tuple[pa.Table, Any]:
         unique, which = np.unique(places, return_inverse=True)
         self._connection.register("wanted", pa.table({PLACE: unique, _SLOT: np.arange(len(unique))}))
-        shown = expressions.shown_features(self._view)
-        found = self._connection.sql(
-            f"SELECT {_SLOT}, {shown} FROM (SELECT * FROM source JOIN wanted USING ({PLACE})) AS this"
+        columns = map(quote, expressions.columns_read(self._view, self._source.column_names))
+        rows = self._connection.sql(
+            f"SELECT {', '.join(columns)}, {_SLOT} FROM source JOIN wanted USING ({PLACE})"
         ).to_arrow_table()
         at = np.full(len(unique), -1)
-        at[found.column(_SLOT).to_numpy()] = np.arange(found.num_rows)
+        at[rows.column(_SLOT).to_numpy()] = np.arange(rows.num_rows)
         wanted = at[which]
-        index = pa.array(wanted, mask=wanted < 0)
-        return normalise(found.drop_columns([_SLOT]).combine_chunks().take(index))
+        return rows, pa.array(wanted, mask=wanted < 0)
 
     def _register_source(self) -> None:
         pieces = self._source.pieces()
