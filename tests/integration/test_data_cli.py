@@ -79,6 +79,16 @@ def test_a_suite_of_toml_is_set_shown_and_run(folder: Path) -> None:
     assert run(folder, "data", "check", "t").exit_code == 0
 
 
+def test_a_suggested_suite_is_written_and_passes(folder: Path) -> None:
+    run(folder, "data", "add", "t", folder / "rows.csv")
+
+    shown = run(folder, "data", "suggest", "t")
+    run(folder, "data", "suggest", "t", "--output", folder / "s.toml")
+
+    assert (folder / "s.toml").read_text() == shown.stdout
+    assert run(folder, "data", "check", "t", "--suite", folder / "s.toml").exit_code == 0
+
+
 def test_a_suite_file_with_a_wrong_kind_names_the_near_one(folder: Path) -> None:
     (folder / "wrong.toml").write_text('[[checks]]\nkind = "betwen"\n')
 

@@ -63,6 +63,25 @@ def suite(dataset: str, suite_file: Path | None) -> None:
         click.echo(format_suite(found, is_toml=output.session().form != "json"), nl=False)
 
 
+@click.command()
+@click.argument("ref")
+@click.option("--history", default=20, show_default=True, help="How many versions to learn bounds from.")
+@click.option(
+    "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="TOML or JSON file to write."
+)
+def suggest(ref: str, history: int, target: Path | None) -> None:
+    """Suggest a suite for REF from its profile and its history; edit it, then set it with `everloop data suite`."""
+    from everloop.data.suite_files import format_suite
+
+    with output.app() as loop:
+        found = loop.data.infer_suite(ref, history=history)
+    if target is None:
+        click.echo(format_suite(found, is_toml=output.session().form != "json"), nl=False)
+    else:
+        found.write(target)
+        output.note(f"wrote {len(found.checks)} checks to {target}")
+
+
 def print_results(results: list[CheckResult]) -> None:
     """Print what each check found."""
     rows = [
@@ -78,4 +97,4 @@ def print_results(results: list[CheckResult]) -> None:
     output.table(rows, ["check", "severity", "passed", "figure", "reason"])
 
 
-COMMANDS = (check, suite)
+COMMANDS = (check, suggest, suite)

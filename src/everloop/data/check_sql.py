@@ -195,7 +195,7 @@ def _figure(check: Check, scene: Scene) -> str:
         "std": f"stddev_samp({column}::DOUBLE)",
         "quantile": f"{quantile}({column}::DOUBLE, {float(check.level or 0)!r})",
         "distinct": distinct,
-        "null_share": f"coalesce(avg(CASE WHEN {missing} THEN 1.0 ELSE 0.0 END), 0)",
+        "null_share": f"coalesce(avg(CASE WHEN {missing} THEN 1::DOUBLE ELSE 0::DOUBLE END), 0)",
         "fresh": f"epoch(max({column})::TIMESTAMPTZ)",
     }
     is_of_numbers = is_float and check.kind in ("mean", "std", "quantile")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -65,6 +66,28 @@ class Checking(Service):
         with self.kernel.catalog.read() as connection:
             rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings()
             return [CheckRun(**row) for row in rows]
+
+    @operation("GET /dataset-versions/{ref}/suggested-suite", needs="dataset.read", cli="data suggest")
+    def infer_suite(self, ref: str, *, history: int = 20, as_of: datetime | None = None) -> Suite:
+        """Return the suite that a version suggests, from its profile and those of up to `history` versions it came from.
+
+        No row is read, but of versions that were never profiled. See `everloop.data.inference` for how bounds are learned: five
+        versions or more teach bounds of means, quantiles, missing values and rows.
+        """
+        from everloop.data.inference import infer_suite
+        from everloop.data.statistics import profile_of
+
+        version = _version(self.kernel, ref, as_of)
+        with self.kernel.catalog.read() as connection:
+            numbers = list(
+                islice(queries.ancestors(connection, version.dataset, version.version), max(history, 1))
+            )
+        refs = [f"{version.dataset}@v{number}" for number in numbers]
+        tables = [_table(_version(self.kernel, one), self.kernel) for one in refs]
+        profiles = [
+            profile_of(table.reference, self.kernel) for table in tables if table.reference is not None
+        ]
+        return infer_suite(version.dataset, profiles, keys=version.keys)
 
 
 def run_on(version: DatasetVersion, suite: Suite, kernel: Kernel) -> tuple[Suite, SuiteResult]:
