@@ -23,6 +23,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
+from everloop.data.features.errors import NotMaterializedError
+from everloop.data.features.records import FeatureView
+from everloop.data.service import Data
 from everloop.evaluation import Evaluation
 from everloop.registry import Model, Registry
 from everloop.serving import Serving
@@ -360,3 +363,46 @@ def test_a_hundred_swaps_under_load_of_32_connections_lose_no_request(start: Cal
     assert len(statuses) > 1_000
     assert set(statuses) == {200}
     assert len(running.serving.history("delays", limit=200)) == 101
+
+
+def test_a_request_with_only_the_key_is_filled_from_the_online_rows_and_logged(
+    start: Callable[..., Running], any_kernel: Kernel
+) -> None:
+    running = start()
+    deploy(running)
+    data = Data(any_kernel)
+    plane = [f"N{number}" for number in range(5)]
+    known = datetime(2013, 1, 1, tzinfo=UTC)
+    rows = bodies(5)
+    seen = [row["a"] - 1 for row in rows]
+    columns = {"plane": plane, "t": [known] * 5, "seen": seen, "carrier": [row["carrier"] for row in rows]}
+    data.add("planes", columns)
+    features = {"a": "seen + 1", "carrier": "carrier"}
+    view = FeatureView(name="planes", source="planes", keys=["plane"], features=features, event_time="t")
+    data.save_view(view)
+    with pytest.raises(NotMaterializedError):
+        running.serving.set_features("delays", views=["planes"])
+    data.materialize("planes")
+
+    assert running.serving.set_features("delays", views=["planes"]).features == ["planes@v1"]
+    running.serving.wait_until_served("delays")
+    asked = {"rows": [{"plane": "N0"}, {"plane": "N1", "a": 9.0}, rows[2]], "ids": ["p", "q", "r"]}
+    found = running.call("POST", "/predict/delays", asked)
+    columns_found = running.call("POST", "/predict/delays", {"columns": {"plane": plane}}).json()
+
+    used = pd.DataFrame([rows[0], {**rows[1], "a": 9.0}, rows[2]])
+    used["carrier"] = pd.Categorical(used["carrier"], categories=["AA", "B6"])
+    assert found.status == 200, found.data
+    assert "x-everloop-unknown" not in found.headers
+    assert found.json()["predictions"] == train(5).predict(used).tolist()
+    assert columns_found["predictions"] == train(5).predict(ROWS.head(5)).tolist()
+    logged = {row["id"]: row for row in running.serving.predictions("delays", *ALWAYS).to_pylist()}
+    assert (logged["p"]["a"], logged["q"]["a"], logged["q"]["carrier"]) == (
+        rows[0]["a"] - 1 + 1,
+        9.0,
+        rows[1]["carrier"],
+    )
+
+    running.serving.set_features("delays", views=[])
+    running.serving.wait_until_served("delays")
+    assert running.call("POST", "/predict/delays", asked).status == 422

@@ -8,7 +8,17 @@ import click
 
 from everloop.cli import output
 
-_SHOWN = ["deployment", "generation", "model", "weights", "is_paused", "set_at", "actor", "reason"]
+_SHOWN = [
+    "deployment",
+    "generation",
+    "model",
+    "weights",
+    "is_paused",
+    "features",
+    "set_at",
+    "actor",
+    "reason",
+]
 
 
 class DeployGroup(click.Group):
@@ -74,6 +84,16 @@ def rollback(name: str, reason: str) -> None:
     """Give all traffic of NAME back to the version that last served alone."""
     with output.app() as loop:
         _show(loop.serving.rollback(name, reason=reason))
+
+
+@deploy.command()
+@click.argument("name")
+@click.argument("views", nargs=-1)
+@click.option("--reason", default="", help="Kept with the change.")
+def features(name: str, views: tuple[str, ...], reason: str) -> None:
+    """Let requests to NAME give only the keys of feature VIEWS; none takes that back."""
+    with output.app() as loop:
+        _show(loop.serving.set_features(name, views=list(views), reason=reason))
 
 
 @deploy.command()

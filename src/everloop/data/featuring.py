@@ -5,8 +5,7 @@ Tests: tests/unit/data/features/test_featuring.py, tests/property/test_online_fe
 
 from __future__ import annotations
 
-import re
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -14,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from everloop.core.actors import current_actor
-from everloop.core.clock import from_microseconds, to_microseconds
+from everloop.core.clock import from_microseconds
 from everloop.core.ids import new_id
 from everloop.data.features import queries
-from everloop.data.features.errors import FeatureViewError, MaterializationSupersededError, OnlinePastError
+from everloop.data.features.errors import FeatureViewError, MaterializationSupersededError
 from everloop.data.features.form import form_of
+from everloop.data.features.lookup import Lookup, parse_view
 from everloop.data.features.records import (
     FeatureView,
     Materialized,
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from everloop.data.features.materializing import KeyRows
     from everloop.data.records import DatasetVersion, TableReference
 
-_REFERENCE = re.compile(r"([A-Za-z0-9][A-Za-z0-9_.-]{0,127})(?:@v([1-9]\d*))?")
 # Rows of one transaction, so that other writers wait for milliseconds.
 _CHUNK = 2_000
 # Keys that one request to a server asks for.
@@ -225,27 +224,7 @@ class Featuring(Service):
             keys: each as JSON: a value, a list of values in the order of the view's keys, or an object.
             at: see `online`.
         """
-        name, number = parse_view(view)
-        form = self._forms.get(view) or self._form(name, number)
-        texts = [form.key_text(form.key_values(key)) for key in keys]
-        with self.kernel.catalog.read() as connection:
-            state, held = queries.look_up(
-                connection, name, number, [text for text in texts if text is not None]
-            )
-        if bytes(state.form) != form.encoded:
-            # The types have changed since they were read: the keys may be written in another way.
-            self._forms.pop(view, None)
-            return self.online_rows(view, keys=keys, at=at)
-        self._forms[view] = form
-        moment = _moment(view, at, self.kernel.clock.now(), state.horizon)
-        rows = [held.get(text) if text is not None else None for text in texts]
-        return OnlineRows(
-            view=f"{name}@v{state.version}",
-            source=state.source,
-            at=from_microseconds(moment),
-            form=form.encoded,
-            rows=[None if row is None else form.alive(row, moment) for row in rows],
-        )
+        return self._lookup.rows(view, lambda form: [form.key_values(key) for key in keys], at)
 
     @operation(
         "POST /feature-views/{view}/parity-checks",
@@ -316,12 +295,8 @@ class Featuring(Service):
             return queries.list_checks(connection, saved.name, saved.version, limit=limit)
 
     @cached_property
-    def _forms(self) -> dict[str, Form]:
-        return {}
-
-    def _form(self, name: str, number: int) -> Form:
-        with self.kernel.catalog.read() as connection:
-            return form_of(bytes(queries.look_up(connection, name, number, [])[0].form))
+    def _lookup(self) -> Lookup:
+        return Lookup(self.kernel)
 
     def _online_table(self, view: str, keys: pa.Table, at: datetime) -> pa.Table:
         return self.online(view, [list(key.values()) for key in keys.to_pylist()], at=at).to_arrow()
@@ -353,32 +328,3 @@ def _chunks(rows: Iterable[KeyRows]) -> Iterator[list[KeyRows]]:
     left = iter(rows)
     while chunk := list(islice(left, _CHUNK)):
         yield chunk
-
-
-def parse_view(text: str) -> tuple[str, int]:
-    """Return the name and the version of a view, 0 when none is named.
-
-    Raises:
-        FeatureViewError: it is neither `weather` nor `weather@v2`.
-    """
-    found = _REFERENCE.fullmatch(text)
-    if found is None:
-        raise FeatureViewError(
-            f"{text!r} does not name a feature view. Use letters, digits, _ . - and then @v2 for a version.",
-            subject=text,
-        )
-    return found[1], int(found[2] or 0)
-
-
-def _moment(view: str, at: datetime | None, now: datetime, horizon: int) -> int:
-    """Return as of when a look-up is answered, in microseconds."""
-    if at is None:
-        return max(to_microseconds(now), horizon)
-    moment = to_microseconds(at if at.tzinfo else at.replace(tzinfo=UTC))
-    if moment < horizon:
-        raise OnlinePastError(
-            f"the online rows of {view} are those from {from_microseconds(horizon):%Y-%m-%d %H:%M:%S} UTC on. For an earlier moment "
-            "use training_rows.",
-            subject=f"feature-view:{view}",
-        )
-    return moment

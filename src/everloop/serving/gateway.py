@@ -152,6 +152,10 @@ class Gateway:
 
     async def _predict(self, live: Live, body: bytes, headers: dict[bytes, bytes], query: bytes) -> Response:
         request = headers.get(b"x-request-id", b"").decode("latin-1")[:_LONGEST_ID] or new_id()
+        if live.filler is not None:
+            # A database may take its time; other requests must not wait for it.
+            loop = asyncio.get_running_loop()
+            body = await loop.run_in_executor(self._executor, live.filler.fill, body)
         reply = await answer(
             live, body, request=request, clock=self._clock, wants_reasons=query == b"explain=true"
         )

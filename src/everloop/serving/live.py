@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from everloop.kernel.operations import Kernel
     from everloop.registry.model import Model
+    from everloop.serving.filling import Filler
     from everloop.serving.frames import SegmentWriter
     from everloop.serving.records import Routing
 
@@ -59,6 +60,7 @@ class Live:
         single: that version when it has all traffic, else None.
         log: where answered requests go.
         failures: opens the segment where failed ones go; most gateways never need it.
+        filler: fills in features that requests leave out, None where no feature view is named.
     """
 
     def __init__(
@@ -67,7 +69,9 @@ class Live:
         variants: dict[int, Variant],
         log: SegmentWriter,
         failures: Callable[[], SegmentWriter],
+        filler: Filler | None = None,
     ) -> None:
+        self.filler = filler
         self.routing = routing
         self.name = routing.deployment
         self.variants = variants
@@ -139,13 +143,23 @@ class Watcher:
             _LOG.error("version not loaded", extra={"deployment": name, "reason": str(error)})
             return
         failures = functools.partial(self._logs.get, name, "failures")
-        self.live[name] = Live(routing, variants, self._logs.get(name, "predictions"), failures)
+        log = self._logs.get(name, "predictions")
+        self.live[name] = Live(routing, variants, log, failures, self._filler(routing, variants))
         self.errors.pop(name, None)
         self._failed.pop(name, None)
 
     async def _variant(self, name: str, digest: str) -> Variant:
         known = self._known(name, digest)
         return known if known is not None else await asyncio.to_thread(self._load, digest)
+
+    def _filler(self, routing: Routing, variants: dict[int, Variant]) -> Filler | None:
+        if not routing.features:
+            return None
+        from everloop.data.features.lookup import Lookup
+        from everloop.serving.filling import Filler
+
+        inputs = {name for variant in variants.values() for name in variant.signature.features}
+        return Filler(Lookup(self._kernel), routing.features, inputs)
 
     def _known(self, name: str, digest: str) -> Variant | None:
         live = self.live.get(name)

@@ -34,6 +34,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         spans: every bucket from 0 to 9,999 once; see `routing.py`.
+        features: feature views, `weather@v2`, from which a request that gives only their keys is filled.
     """
 
     deployment: str
@@ -42,6 +43,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True):
     routes: list[Route]
     spans: list[Span]
     is_paused: bool = False
+    features: list[str] = []
     set_at: datetime
     actor: str
     reason: str = ""

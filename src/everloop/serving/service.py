@@ -219,6 +219,35 @@ class Serving(Service):
             )
 
     @operation(
+        "PUT /deployments/{deployment}/features",
+        needs="deployment.route",
+        emits="deployment.features_set",
+        cli="deploy features",
+    )
+    def set_features(self, deployment: str, *, views: builtins.list[str], reason: str = "") -> Routing:
+        """Let requests give only the keys of feature views: the gateway looks the features up, and logs them.
+
+        Args:
+            deployment: its name.
+            views: `weather` or `weather@v2`; without a version the newest materialised one is named from here on. Empty
+                for none.
+            reason: kept with the change.
+
+        Raises:
+            NotMaterializedError: a view has no online rows.
+        """
+        from everloop.data.features.lookup import Lookup
+
+        lookup = Lookup(self.kernel)
+        refs = [lookup.rows(view, lambda _: []).view for view in views]
+        with self.kernel.catalog.transaction(durable=True) as connection:
+            present = self._present(connection, deployment)
+            if present.features == refs:
+                self.unchanged()
+                return present
+            return self._write(connection, deployment, present, features=refs, reason=reason)
+
+    @operation(
         "POST /deployments/{deployment}/pause",
         needs="deployment.pause",
         emits="deployment.paused",
@@ -375,6 +404,7 @@ class Serving(Service):
             "model": new.model,
             "weights": {f"v{route.version}": route.weight for route in new.routes},
             "paused": new.is_paused,
+            "features": new.features,
             "reason": new.reason,
         }
         event = self.emit(connection, subject=f"deployment:{deployment}", payload=payload)

@@ -140,6 +140,14 @@ class Form:
         columns = [_stored(features.column(at), field).to_pylist() for at, field in enumerate(self.features)]
         return zip(*columns, strict=True)
 
+    def numbers(self, row: list[Any]) -> dict[str, Any]:
+        """Return the features of a row that a model can take, decimals as numbers; times are none."""
+        return {
+            field.name: float(value) if value is not None and pa.types.is_decimal(field.type) else value
+            for field, value in zip(self.features, row, strict=True)
+            if not pa.types.is_temporal(field.type)
+        }
+
     def table(self, keys: Sequence[Sequence[object]], rows: Sequence[Sequence[Any] | None]) -> pa.Table:
         """Return keys and their features as a table."""
         stored = [self._stored_key(key) for key in keys]
