@@ -163,12 +163,13 @@ class App:
         return roots
 
     def tick(self) -> None:
-        """Make one pass of everything that acts by itself: schedules, prediction logs, windows, cycles, alerts.
+        """Make one pass of everything that acts by itself: schedules, followed feature views, prediction logs, windows, cycles, alerts.
 
         The scheduler calls it every second; a replay calls it when it has moved the clock. Any number of processes may
         call it: each piece of work is claimed in the catalog.
         """
         self.pipelines.tick()
+        self.data.tick()
         self.serving.flush()
         self.monitoring.tick()
         self.loop.tick()

@@ -61,6 +61,8 @@ def test_a_view_is_saved_materialised_looked_up_and_compared(folder: Path) -> No
     compared = run(folder, "features", "parity", "weather")
     assert (compared.exit_code, "2 compared, 0 differ" in compared.output) == (0, True)
     assert "weather@v1" in run(folder, "features", "list").output
+    assert run(folder, "features", "follow", "weather").exit_code == 0
+    assert run(folder, "features", "unfollow", "weather").exit_code == 0
     assert "compared" in run(folder, "features", "show", "weather").output
 
 

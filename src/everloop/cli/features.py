@@ -81,6 +81,24 @@ def materialize(view: str) -> None:
 
 @features.command()
 @click.argument("view")
+def follow(view: str) -> None:
+    """Let the scheduler materialise VIEW whenever its source has a new version."""
+    with output.app() as loop:
+        saved = loop.data.follow(view)
+    output.note(f"{saved.ref} follows {saved.definition.source}")
+
+
+@features.command()
+@click.argument("view")
+def unfollow(view: str) -> None:
+    """Let the online rows of VIEW stay as they are until they are materialised again."""
+    with output.app() as loop:
+        saved = loop.data.unfollow(view)
+    output.note(f"{saved.ref} stays as it is")
+
+
+@features.command()
+@click.argument("view")
 @click.argument("keys", nargs=-1, required=True)
 @click.option("--at", default=None, type=click.DateTime(), help="As of when, UTC; now by default.")
 def get(view: str, keys: tuple[str, ...], at: datetime | None) -> None:

@@ -5,15 +5,17 @@ Tests: tests/unit/data/features/test_featuring.py, tests/property/test_online_fe
 
 from __future__ import annotations
 
-from datetime import datetime
+import logging
+from datetime import datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from everloop.core.actors import current_actor
+from everloop.core.actors import Actor, acting_as, current_actor
 from everloop.core.clock import from_microseconds
+from everloop.core.errors import EverloopError
 from everloop.core.ids import new_id
 from everloop.data.features import queries
 from everloop.data.features.errors import FeatureViewError, MaterializationSupersededError
@@ -41,6 +43,10 @@ if TYPE_CHECKING:
 
 # Rows of one transaction, so that other writers wait for milliseconds.
 _CHUNK = 2_000
+# A materialisation that was not heard of for so long is taken for dead by the scheduler.
+_TAKE_OVER_AFTER = timedelta(minutes=10)
+_FOLLOWER = Actor(name="system:features", roles=frozenset({"operator"}))
+_log = logging.getLogger(__name__)
 # Keys that one request to a server asks for.
 _REMOTE_KEYS = 200
 
@@ -153,7 +159,9 @@ class Featuring(Service):
             self.unchanged()
             return msgspec.structs.replace(queries.materialized_of(state), is_unchanged=True)
         with self.kernel.catalog.transaction() as connection:
-            since, state = queries.begin(connection, saved.name, saved.version)
+            since, state = queries.begin(
+                connection, saved.name, saved.version, self.kernel.catalog.now(connection)
+            )
         horizon = max(self.kernel.clock.now(), state.horizon)
         form, keys = self._changed_keys(definition, state, version)
         source = self.read(version.ref)
@@ -189,6 +197,38 @@ class Featuring(Service):
         with self.kernel.catalog.read() as connection:
             state = queries.find_online(connection, saved.name, saved.version)
         return queries.materialized_of(state) if state is not None and state.current else None
+
+    @operation(
+        "POST /feature-views/{view}/follow",
+        needs="feature.materialize",
+        emits="feature.followed",
+        cli="features follow",
+    )
+    def follow(self, view: str) -> SavedView:
+        """Let the scheduler materialise a view whenever its source has a new version."""
+        return self._set_followed(view, is_followed=True)
+
+    @operation(
+        "POST /feature-views/{view}/unfollow",
+        needs="feature.materialize",
+        emits="feature.unfollowed",
+        cli="features unfollow",
+    )
+    def unfollow(self, view: str) -> SavedView:
+        """Let the online rows of a view stay as they are until `materialize` is called."""
+        return self._set_followed(view, is_followed=False)
+
+    def tick(self) -> list[Materialized]:
+        """Materialise the followed views whose sources have moved; return what was made.
+
+        Any number of processes may call it: one that finds another at work leaves it alone, for ten minutes at most.
+        """
+        with self.kernel.catalog.read() as connection:
+            now, states = self.kernel.catalog.now(connection), queries.followed(connection)
+        waiting = [state for state in states if not _is_at_work(state, now)]
+        with acting_as(_FOLLOWER):
+            made = [self._follow_source(f"{state.name}@v{state.version}") for state in waiting]
+        return [found for found in made if found is not None and not found.is_unchanged]
 
     def online(self, view: str, keys: Sequence[object], *, at: datetime | None = None) -> Table:
         """Return the features of keys as they are known, in the order of the keys; nulls where there is nothing.
@@ -298,6 +338,24 @@ class Featuring(Service):
     def _lookup(self) -> Lookup:
         return Lookup(self.kernel)
 
+    def _set_followed(self, view: str, *, is_followed: bool) -> SavedView:
+        saved = self.view(view)
+        with self.kernel.catalog.transaction() as connection:
+            now = self.kernel.catalog.now(connection)
+            if queries.set_followed(connection, saved.name, saved.version, now, is_followed=is_followed):
+                self.emit(connection, subject=f"feature-view:{saved.ref}")
+            else:
+                self.unchanged()
+        return saved
+
+    def _follow_source(self, view: str) -> Materialized | None:
+        try:
+            return self.materialize(view)
+        except EverloopError as error:
+            # Other views go on; this one is tried again in the next pass.
+            _log.warning("feature view %s could not follow: %s", view, error, extra={"code": error.code})
+            return None
+
     def _online_table(self, view: str, keys: pa.Table, at: datetime) -> pa.Table:
         return self.online(view, [list(key.values()) for key in keys.to_pylist()], at=at).to_arrow()
 
@@ -322,6 +380,10 @@ class Featuring(Service):
                 held = [row for row in chunk if row.rows]
                 queries.write_rows(connection, saved.name, saved.version, since, held)
         return keys
+
+
+def _is_at_work(state: Row[Any], now: datetime) -> bool:
+    return bool(state.attempt > state.current and now - state.touched_at < _TAKE_OVER_AFTER)
 
 
 def _chunks(rows: Iterable[KeyRows]) -> Iterator[list[KeyRows]]:

@@ -18,6 +18,7 @@ from everloop.data.features.tables import feature_online, feature_parity, featur
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
 # One statement gives the state and the rows, so that both are of one snapshot on every database.
 _LOOK_UP = """
@@ -140,27 +141,55 @@ def materialized_of(row: sa.Row[Any], *, changed: int = 0) -> Materialized:
     )
 
 
-def begin(connection: sa.Connection, name: str, version: int) -> tuple[int, sa.Row[Any]]:
+def begin(connection: sa.Connection, name: str, version: int, now: datetime) -> tuple[int, sa.Row[Any]]:
     """Return the number of a new materialisation, which from here on is the only one, and the state it begins from.
 
     What materialisations that never finished have written is removed.
     """
+    _make_state(connection, name, version, now)
     state = _is_of(feature_online, name, version)
-    moved = sa.update(feature_online).where(*state).values(attempt=feature_online.c.attempt + 1)
-    if not connection.execute(moved).rowcount:
+    moved = {"attempt": feature_online.c.attempt + 1, "touched_at": now}
+    connection.execute(sa.update(feature_online).where(*state).values(moved))
+    row = connection.execute(sa.select(feature_online).where(*state)).one()
+    rows = feature_row
+    connection.execute(sa.delete(rows).where(*_is_of(rows, name, version), rows.c.since > row.current))
+    return int(row.attempt), row
+
+
+def set_followed(
+    connection: sa.Connection, name: str, version: int, now: datetime, *, is_followed: bool
+) -> bool:
+    """Note whether a view is to follow its source; return whether that is new."""
+    _make_state(connection, name, version, now)
+    other = [*_is_of(feature_online, name, version), feature_online.c.is_followed != is_followed]
+    return bool(
+        connection.execute(sa.update(feature_online).where(*other).values(is_followed=is_followed)).rowcount
+    )
+
+
+def followed(connection: sa.Connection) -> Sequence[sa.Row[Any]]:
+    """Return the states of views that follow their sources."""
+    query = sa.select(feature_online).where(feature_online.c.is_followed)
+    return connection.execute(query.order_by(feature_online.c.name, feature_online.c.version)).fetchall()
+
+
+def _make_state(connection: sa.Connection, name: str, version: int, now: datetime) -> None:
+    """Make the state's row where there is none, and hold it."""
+    state = _is_of(feature_online, name, version)
+    if (
+        connection.execute(sa.select(feature_online.c.attempt).where(*state).with_for_update()).first()
+        is None
+    ):
         first = {
-            "attempt": 1,
+            "attempt": 0,
             "current": 0,
             "source": "",
             "horizon": from_microseconds(0),
             "form": b"",
             "keys": 0,
         }
-        connection.execute(feature_online.insert().values(name=name, version=version, **first))
-    row = connection.execute(sa.select(feature_online).where(*state)).one()
-    rows = feature_row
-    connection.execute(sa.delete(rows).where(*_is_of(rows, name, version), rows.c.since > row.current))
-    return int(row.attempt), row
+        values = {**first, "name": name, "version": version, "is_followed": False, "touched_at": now}
+        connection.execute(feature_online.insert().values(values))
 
 
 def write_rows(

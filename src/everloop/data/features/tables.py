@@ -33,6 +33,9 @@ feature_online = sa.Table(
     sa.Column("horizon", Time, nullable=False),
     sa.Column("form", sa.LargeBinary, nullable=False),
     sa.Column("keys", sa.BigInteger, nullable=False),
+    sa.Column("is_followed", sa.Boolean, nullable=False),
+    # When the attempt last did something, by the database's clock: another process takes over when it is long ago.
+    sa.Column("touched_at", Time, nullable=False),
 )
 
 feature_row = sa.Table(

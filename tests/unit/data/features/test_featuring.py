@@ -240,7 +240,7 @@ def test_a_materialisation_that_never_finished_is_not_seen_and_the_later_of_two_
     data.add("weather", pa.table({"k": ["a"], "t": at(-0.5), "temp": [9.0]}), mode="append")
     catalog = data.kernel.catalog
     with catalog.transaction() as connection:
-        since, _ = queries.begin(connection, "w", 1)
+        since, _ = queries.begin(connection, "w", 1, catalog.now(connection))
         queries.write_rows(connection, "w", 1, since, [('["a"]', b"half"), ('["q"]', b"half")])
 
     assert temps(data, "a", "q") == [3.0, None]
@@ -312,3 +312,48 @@ def test_who_may_look_up_may_not_materialise(data: Data) -> None:
         assert data.materialize("w").keys == 2
     with acting_as(Actor(name="emil", roles=frozenset({"engineer"}))):
         assert data.parity("w").is_same
+
+
+def test_a_followed_view_is_materialised_when_its_source_has_moved(data: Data) -> None:
+    data.save_view(view())
+    assert data.tick() == []
+    data.follow("w")
+    data.follow("w")
+
+    assert [one.source for one in data.tick()] == ["weather@v1"]
+    assert data.tick() == []
+    data.add("weather", pa.table({"k": ["c"], "t": at(-1), "temp": [7.0]}), mode="append")
+    assert [(one.source, one.changed) for one in data.tick()] == [("weather@v2", 1)]
+    data.unfollow("w")
+    data.add("weather", pa.table({"k": ["d"], "t": at(-1), "temp": [8.0]}), mode="append")
+    assert data.tick() == []
+    assert temps(data, "c", "d") == [7.0, None]
+    data.kernel.events.seal()
+    told = data.kernel.events.read(kinds=["feature.followed", "feature.unfollowed"])
+    assert [event.kind for event in told] == ["feature.followed", "feature.unfollowed"]
+
+
+def test_the_scheduler_leaves_a_materialisation_alone_until_it_is_taken_for_dead(data: Data) -> None:
+    data.save_view(view())
+    data.follow("w")
+    catalog = data.kernel.catalog
+    with catalog.transaction() as connection:
+        queries.begin(connection, "w", 1, catalog.now(connection))
+
+    assert data.tick() == []
+    with catalog.transaction() as connection:
+        queries.begin(connection, "w", 1, catalog.now(connection) - timedelta(minutes=11))
+    assert len(data.tick()) == 1
+
+
+def test_a_view_that_cannot_follow_does_not_stop_the_others(
+    data: Data, caplog: pytest.LogCaptureFixture
+) -> None:
+    data.add("other", ROWS)
+    for name, source in (("first", "weather"), ("second", "other")):
+        data.save_view(view(name=name, source=source))
+        data.follow(name)
+    data.add("weather", pa.table({"k": ["a"], "t": at(-1), "other": [1.0]}))
+
+    assert [one.view for one in data.tick()] == ["second@v1"]
+    assert "first@v1 could not follow" in caplog.text

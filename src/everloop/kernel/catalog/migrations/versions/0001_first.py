@@ -197,6 +197,8 @@ def upgrade() -> None:
     sa.Column('horizon', sa.BigInteger(), nullable=False),
     sa.Column('form', sa.LargeBinary(), nullable=False),
     sa.Column('keys', sa.BigInteger(), nullable=False),
+    sa.Column('is_followed', sa.Boolean(), nullable=False),
+    sa.Column('touched_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('name', 'version', name=op.f('pk_feature_online'))
     )
     op.create_table('feature_parity',
