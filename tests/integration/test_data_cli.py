@@ -89,6 +89,19 @@ def test_a_suggested_suite_is_written_and_passes(folder: Path) -> None:
     assert run(folder, "data", "check", "t", "--suite", folder / "s.toml").exit_code == 0
 
 
+def test_a_foreign_suite_is_translated_and_what_is_left_is_said(folder: Path) -> None:
+    expectations = [
+        {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "id"}},
+        {"type": "expect_column_values_to_be_dateutil_parseable", "kwargs": {"column": "o"}},
+    ]
+    (folder / "gx.json").write_text(json.dumps({"name": "old", "expectations": expectations}))
+
+    result = run(folder, "data", "translate-suite", folder / "gx.json", "--output", folder / "s.toml")
+
+    assert (folder / "s.toml").read_text() == 'name = "old"\n\n[[checks]]\nkind = "not_null"\ncolumn = "id"\n'
+    assert "not translated: o: expect_column_values_to_be_dateutil_parseable" in result.output
+
+
 def test_a_suite_file_with_a_wrong_kind_names_the_near_one(folder: Path) -> None:
     (folder / "wrong.toml").write_text('[[checks]]\nkind = "betwen"\n')
 

@@ -82,6 +82,29 @@ def suggest(ref: str, history: int, target: Path | None) -> None:
         output.note(f"wrote {len(found.checks)} checks to {target}")
 
 
+@click.command("translate-suite")
+@click.argument("file", type=_FILE)
+@click.option(
+    "--output", "target", type=click.Path(dir_okay=False, path_type=Path), help="TOML or JSON file to write."
+)
+def translate_suite(file: Path, target: Path | None) -> None:
+    """Turn the suite of Great Expectations, Pandera or TFDV in FILE into one of ours.
+
+    What could not be translated is listed on stderr.
+    """
+    from everloop.data.suite_files import format_suite
+    from everloop.data.suite_formats import translate_suite as translate
+
+    found = translate(file)
+    if target is None:
+        click.echo(format_suite(found.suite, is_toml=output.session().form != "json"), nl=False)
+    else:
+        found.suite.write(target)
+        output.note(f"wrote {len(found.suite.checks)} checks to {target}")
+    for one in found.untranslated:
+        output.note(f"not translated: {one.where}: {one.rule}: {one.reason}")
+
+
 def print_results(results: list[CheckResult]) -> None:
     """Print what each check found."""
     rows = [
@@ -97,4 +120,4 @@ def print_results(results: list[CheckResult]) -> None:
     output.table(rows, ["check", "severity", "passed", "figure", "reason"])
 
 
-COMMANDS = (check, suggest, suite)
+COMMANDS = (check, suggest, suite, translate_suite)

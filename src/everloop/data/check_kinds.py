@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -159,18 +158,7 @@ def _refuse_values(check: Check) -> None:
         raise InvalidCheckError(f"{check.title}: give column or columns, not both.")
     if check.within_s is not None and not 0 < check.within_s < math.inf:
         raise InvalidCheckError(f"{check.title}: within is a time above zero.")
-    if check.pattern:
-        _refuse_pattern(check)
-    if check.sql:
-        from everloop.data.check_sql import parse_sql
+    if check.pattern or check.sql:
+        from everloop.data.check_sql import parse_pattern, parse_sql
 
-        parse_sql(check)
-
-
-def _refuse_pattern(check: Check) -> None:
-    try:
-        re.compile(check.pattern)
-    except re.error as error:
-        raise InvalidCheckError(
-            f"{check.title}: {check.pattern!r} is no regular expression: {error}."
-        ) from error
+        parse_pattern(check) if check.pattern else parse_sql(check)

@@ -67,6 +67,21 @@ def parse_sql(check: Check) -> str:
     return check.sql.strip().rstrip(";")
 
 
+def parse_pattern(check: Check) -> None:
+    """Refuse a pattern that DuckDB does not read.
+
+    Raises:
+        InvalidCheckError: RE2 has no lookahead and no backreferences.
+    """
+    with duckdb.connect(":memory:") as connection:
+        try:
+            connection.execute("SELECT regexp_full_match('', ?)", [check.pattern])
+        except duckdb.Error as error:
+            raise InvalidCheckError(
+                f"{check.title}: {check.pattern!r} is no regular expression of RE2: {error}"
+            ) from error
+
+
 def question(check: Check, scene: Scene) -> Question:
     """Return what a check asks.
 

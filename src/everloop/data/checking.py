@@ -19,6 +19,7 @@ from everloop.data.tables import dataset_check
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
+    from everloop.data.suite_formats import TranslatedSuite
     from everloop.kernel.operations import Kernel
 
 
@@ -66,6 +67,17 @@ class Checking(Service):
         with self.kernel.catalog.read() as connection:
             rows = connection.execute(query.order_by(table.c.id.desc()).limit(limit)).mappings()
             return [CheckRun(**row) for row in rows]
+
+    def translate_suite(self, source: object, *, name: str = "") -> TranslatedSuite:
+        """Return a suite of Great Expectations, Pandera or TFDV as one of ours, and what could not be translated.
+
+        Args:
+            source: a file, or an object; see `everloop.data.suite_formats.translate_suite`. It is read in this process.
+            name: of the suite; by default the source's.
+        """
+        from everloop.data.suite_formats import translate_suite
+
+        return translate_suite(source, name=name)
 
     @operation("GET /dataset-versions/{ref}/suggested-suite", needs="dataset.read", cli="data suggest")
     def infer_suite(self, ref: str, *, history: int = 20, as_of: datetime | None = None) -> Suite:

@@ -31,6 +31,7 @@ _TABLE = re.compile(r"^\s*\[\[\s*checks\s*\]\]")
 _FORM = '{"name": "flights", "checks": [{"kind": "not_null", "column": "dest", "severity": "fail"}]}'
 # How a field is called in a file where that differs from the record.
 _WITHIN = "within"
+_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(Check)}
 
 
 class SuiteFileError(InvalidInputError):
@@ -151,7 +152,8 @@ def _fields(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plain(check: Check) -> dict[str, Any]:
-    fields: dict[str, Any] = msgspec.to_builtins(check)
+    given: dict[str, Any] = msgspec.to_builtins(check)
+    fields = {key: value for key, value in given.items() if key == "kind" or value != _DEFAULTS.get(key)}
     if "within_s" in fields:
         from datetime import timedelta
 
