@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -49,6 +50,7 @@ def rows_of(rows: list[tuple[Any, ...]], names: Any) -> pa.Table:
     )
 
 
+@pytest.mark.slow
 @settings(
     deadline=None,
     max_examples=20,
