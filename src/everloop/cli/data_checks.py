@@ -105,6 +105,30 @@ def translate_suite(file: Path, target: Path | None) -> None:
         output.note(f"not translated: {one.where}: {one.rule}: {one.reason}")
 
 
+@click.command("check-training")
+@click.argument("ref")
+@click.option("--target", required=True, help="The column to predict.")
+@click.option("--test", default="", help="The version that the model is judged on.")
+@click.option("--time", default="", help="Column of the moment a prediction is made.")
+@click.option("--ignore", multiple=True, help="A column that the model will not see; repeat it for several.")
+def check_training(ref: str, target: str, test: str, time: str, ignore: tuple[str, ...]) -> None:
+    """Look for what would spoil a training on REF: leaks, repeats, overlap, wrong labels; exit code 1 when it does."""
+    with output.app() as loop:
+        report = loop.data.check_training(ref, target=target, test=test, time=time, ignore=list(ignore))
+    if output.session().form == "json":
+        output.record(report)
+    else:
+        output.table(report.findings, ["kind", "severity", "column", "figure", "measure", "reason"])
+        for one in report.findings:
+            for row in one.sample[:3]:
+                output.note(f"{one.kind} {one.column}: {row}")
+    for told in report.skipped:
+        output.note(f"not run: {told}")
+    output.note(f"{report.task} of {target} on {report.rows:,} rows: {report.verdict}")
+    if report.verdict == "failed":
+        raise SystemExit(1)
+
+
 def print_results(results: list[CheckResult]) -> None:
     """Print what each check found."""
     rows = [
@@ -120,4 +144,4 @@ def print_results(results: list[CheckResult]) -> None:
     output.table(rows, ["check", "severity", "passed", "figure", "reason"])
 
 
-COMMANDS = (check, suggest, suite, translate_suite)
+COMMANDS = (check, check_training, suggest, suite, translate_suite)

@@ -106,9 +106,14 @@ def run_on(version: DatasetVersion, suite: Suite, kernel: Kernel) -> tuple[Suite
     """Return the suite with other datasets named by their versions, and what it finds in a version."""
     from everloop.data.suites import pin_references, run_suite
 
-    pinned, tables = pin_references(suite, lambda ref: _table(_version(kernel, ref), kernel))
+    pinned, tables = pin_references(suite, lambda ref: open_version(kernel, ref))
     rows = _table(version, kernel)
     return pinned, run_suite(pinned, rows, tables=tables, now=kernel.clock.now())
+
+
+def open_version(kernel: Kernel, ref: str) -> Table:
+    """Return the table of a version, named by its reference."""
+    return _table(_version(kernel, ref), kernel)
 
 
 def _version(kernel: Kernel, ref: str, as_of: datetime | None = None) -> DatasetVersion:

@@ -33,6 +33,7 @@ from everloop.data.records import (
 )
 from everloop.data.sharing import Sharing
 from everloop.data.table import Table
+from everloop.data.training import Training
 from everloop.kernel.operations import operation
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Checking, Featuring, Importing, Sharing):
+class Data(Checking, Featuring, Importing, Sharing, Training):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"

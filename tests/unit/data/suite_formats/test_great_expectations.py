@@ -101,6 +101,7 @@ def test_severities_become_ours() -> None:
 
 def test_a_suite_of_the_real_package_is_read() -> None:
     gx = pytest.importorskip("great_expectations")
+    gx.get_context(mode="ephemeral")
     suite = gx.ExpectationSuite(name="real")
     suite.add_expectation(gx.expectations.ExpectColumnValuesToBeUnique(column="id"))
 
