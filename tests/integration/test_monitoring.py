@@ -25,6 +25,7 @@ from everloop.evaluation import Evaluation
 from everloop.monitoring import store
 from everloop.monitoring.records import Monitor
 from everloop.monitoring.service import Monitoring
+from everloop.monitoring.skew import NoSkewRowsError
 from everloop.monitoring.store import MonitorNotFoundError, ReportNotFoundError
 from everloop.monitoring.tables import roots
 from everloop.registry import Model, Registry
@@ -360,3 +361,26 @@ def test_what_monitoring_keeps_is_rooted_and_a_missing_monitor_says_how_to_set_o
 def test_setting_the_same_monitor_again_changes_nothing(world: World) -> None:
     world.monitoring.set_monitor("m", monitor=MONITOR)
     assert kinds(world).count("monitor.set") == 1
+
+
+def test_training_rows_are_compared_with_what_the_deployment_was_asked(world: World) -> None:
+    chance = np.random.default_rng(11)
+    trained = {
+        "a": chance.normal(0.0, 1.0, 3_000),
+        "kind": chance.choice(["x", "y"], 3_000),
+        "late": np.zeros(3_000),
+    }
+    data = Data(world.kernel)
+    data.add("trained", trained)
+    world.deploy(1)
+    world.live(START, 7)
+    clean = world.monitoring.skew("trained", deployment="m")
+    world.live(START + WEEK, 7, shift=1.0)
+    shifted = world.monitoring.skew("trained@v1", deployment="m")
+    versions = world.monitoring.skew("trained", version="trained@v1")
+
+    assert (clean.verdict, clean.skewed, clean.only_training) == ("none", [], ["late"])
+    assert (shifted.verdict, shifted.skewed, shifted.serving_rows) == ("drift", ["a"], 7 * A_DAY)
+    assert versions.verdict == "none"
+    with pytest.raises(NoSkewRowsError, match="one of them"):
+        world.monitoring.skew("trained")

@@ -109,6 +109,54 @@ def drift(model: str, window_end: datetime | None) -> None:
 
 
 @monitor.command()
+@click.argument("training")
+@click.option("--deployment", default="", help="Compare with what this deployment was asked.")
+@click.option("--start", type=_END, help="Start of the window, UTC; seven days before its end by default.")
+@click.option("--end", type=_END, help="End of the window, UTC; now by default.")
+@click.option("--version", default="", help="Compare with this dataset version instead.")
+@click.option(
+    "--delta",
+    default=0.05,
+    show_default=True,
+    help="Jensen-Shannon distance up to which a shift is harmless.",
+)
+def skew(
+    training: str, deployment: str, start: datetime | None, end: datetime | None, version: str, delta: float
+) -> None:
+    """Compare the dataset version TRAINING with what a deployment is asked; exit code 1 when they differ."""
+    with output.app() as loop:
+        report = loop.monitoring.skew(
+            training, deployment=deployment, start=_utc(start), end=_utc(end), version=version, delta=delta
+        )
+    if output.session().form == "json":
+        output.record(report)
+    else:
+        columns = sorted(report.columns, key=lambda column: -(column.distance or 0.0))
+        names = [
+            "name",
+            "verdict",
+            "distance",
+            "p_value",
+            "psi",
+            "null_share",
+            "reference_null_share",
+            "unseen_share",
+            "rows",
+        ]
+        output.table(columns, names)
+    for told in report.broken:
+        output.note(f"broken: {told}")
+    for side, only in (("training", report.only_training), ("serving", report.only_serving)):
+        if only:
+            output.note(f"only in {side}: {', '.join(only)}")
+    output.note(
+        f"{report.verdict}: {report.training} ({report.training_rows:,} rows) against {report.serving} ({report.serving_rows:,} rows)"
+    )
+    if report.verdict == "drift":
+        raise SystemExit(1)
+
+
+@monitor.command()
 @click.argument("model")
 @click.option("--window-end", type=_END, required=True, help="End of the window, UTC.")
 def figures(model: str, window_end: datetime) -> None:

@@ -203,6 +203,37 @@ class DriftReport(msgspec.Struct, frozen=True, kw_only=True):
         return [column.name for column in sorted(found, key=lambda column: -(column.distance or 0.0))]
 
 
+class SkewReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows a model was trained on against rows it is asked about, or one version against another.
+
+    Attributes:
+        training, serving: what was compared.
+        verdict: `drift` when a column is skewed or broken.
+        columns: figures of each column; the reference is the training.
+        broken: one sentence for each column of another type, or whose nulls or new values show broken data.
+        passed_over: columns of times, which move on.
+        only_training, only_serving: columns that one side has; a feature among the first is not served.
+    """
+
+    training: str
+    serving: str
+    training_rows: int
+    serving_rows: int
+    delta: float
+    verdict: DriftVerdict
+    columns: list[ColumnDrift]
+    broken: list[str] = []
+    passed_over: list[str] = []
+    only_training: list[str] = []
+    only_serving: list[str] = []
+
+    @property
+    def skewed(self) -> list[str]:
+        """Return the names of the columns that are skewed, the farthest first."""
+        found = [column for column in self.columns if column.verdict == "drift"]
+        return [column.name for column in sorted(found, key=lambda column: -(column.distance or 0.0))]
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """How a window's performance compares with the reference, and why."""
 

@@ -9,7 +9,7 @@ one process can move, so any number of processes may tick and be killed. Windows
 from __future__ import annotations
 
 import builtins
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -27,6 +27,7 @@ from everloop.monitoring.records import (
     PerformanceReference,
     Reference,
     Signal,
+    SkewReport,
     Window,
     WindowFigure,
 )
@@ -49,6 +50,7 @@ SYSTEM = Actor(name="system:monitoring", roles=frozenset({"admin"}))
 # After a long pause so many windows of a model are closed in one pass; the next pass goes on.
 _AT_ONCE = 50
 _SIGNAL_WINDOWS = 20
+_SKEW_WINDOW = timedelta(days=7)
 
 
 class Monitoring(Service):
@@ -108,6 +110,45 @@ class Monitoring(Service):
         with self.kernel.catalog.read() as connection:
             digest = store.drift_digest(connection, model, window_end)
         return msgspec.json.decode(self.kernel.objects.get(Digest(digest)), type=DriftReport)
+
+    @operation("GET /dataset-versions/{training}/skews", needs="monitor.read", cli="monitor skew")
+    def skew(
+        self,
+        training: str,
+        *,
+        deployment: str = "",
+        start: datetime | None = None,
+        end: datetime | None = None,
+        version: str = "",
+        delta: float = 0.05,
+    ) -> SkewReport:
+        """Compare the rows a model was trained on with what its deployment was asked, or with another version.
+
+        Args:
+            training: the version trained on.
+            deployment: whose logged predictions to compare; give this or `version`.
+            start: of the window, by default seven days before its end.
+            end: of the window, by default now.
+            version: another version in place of a window.
+            delta: the Jensen-Shannon distance up to which a shift is harmless.
+
+        Raises:
+            NoSkewRowsError: a side has no rows, or both share no column.
+        """
+        from everloop.monitoring import skew
+
+        if bool(deployment) == bool(version):
+            raise skew.NoSkewRowsError(
+                f"{training} needs something to be compared with: give deployment= or version=, one of them."
+            )
+        trained = skew.side_of_table(self._data.read(training))
+        if version:
+            return skew.compare_sides(trained, skew.side_of_table(self._data.read(version)), delta=delta)
+        until = end or self.kernel.clock.now()
+        since = start or until - _SKEW_WINDOW
+        rows = self._serving.predictions(deployment, since, until)
+        name = f"{deployment}, {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M}"
+        return skew.compare_sides(trained, skew.side_of_predictions(rows, name=name), delta=delta)
 
     @operation("GET /monitors/{model}/signals", needs="monitor.read", cli="monitor signals")
     def signals(self, model: str) -> builtins.list[Signal]:

@@ -138,7 +138,7 @@ _READERS: dict[str, Callable[[str, Message, Message], list[Check]]] = {
     "bool_domain": _boolean,
     "unique_constraints": _distinct,
 }
-_COMPARES = "it compares two datasets; `data skew` and monitors do that"
+_COMPARES = "it compares two datasets; `monitor skew` and monitors do that"
 _REASONS = {
     "drift_comparator": _COMPARES,
     "skew_comparator": _COMPARES,
