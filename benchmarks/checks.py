@@ -1,11 +1,16 @@
 """Twelve checks and the full profile of a table, beside one DuckDB scan that computes the same aggregates, in the same run.
 
-python benchmarks/checks.py [rows]
+python benchmarks/checks.py [rows] [--peers PYTHON]
+
+With `--peers` the same twelve checks run in Great Expectations and Pandera as well, from the same Parquet file, each in a process of
+its own by an interpreter that has them: `python -m venv peers && peers/bin/pip install --group peers-checks pandas pyarrow`.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -83,9 +88,29 @@ def floor_query() -> str:
     return f"SELECT {', '.join(asked)} FROM rows"
 
 
+def print_peers(python: str, file: Path, ours: float) -> None:
+    """Print what the other libraries need for the same checks, and how many times ours that is."""
+    script = Path(__file__).with_name("checks_peers.py")
+    for library in ("great_expectations", "pandera_pandas", "pandera_polars"):
+        done = subprocess.run([python, script, library, file], capture_output=True, text=True, check=False)
+        if done.returncode:
+            print(f"{library}: did not run: {done.stderr.strip().splitlines()[-1:]}")
+            continue
+        found = json.loads(done.stdout.strip().splitlines()[-1])
+        total = found["read_s"] + found["check_s"]
+        print(
+            f"{library} {found['version']}: read {found['read_s']:.2f} s + check {found['check_s']:.2f} s = {total:.2f} s, "
+            f"{total / ours:.1f} times ours ({ours:.2f} s, reading included)"
+        )
+
+
 def main() -> None:
     """Print the figures."""
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000_000
+    parser = argparse.ArgumentParser()
+    parser.add_argument("rows", type=int, nargs="?", default=5_000_000)
+    parser.add_argument("--peers", default="", help="an interpreter with great-expectations and pandera")
+    asked = parser.parse_args()
+    rows: int = asked.rows
     with tempfile.TemporaryDirectory() as name:
         kernel = open_kernel(Settings(home=Path(name) / "home"))
         data, table, suite = Data(kernel), make_table(rows), Suite("twelve", CHECKS)
@@ -100,6 +125,7 @@ def main() -> None:
         start = time.perf_counter()
         connection.execute(query).fetchall()
         floor = time.perf_counter() - start
+        run_suite(suite, stored)  # as the scan above and the other libraries: on the second run
         start = time.perf_counter()
         result = run_suite(suite, stored)
         checked = time.perf_counter() - start
@@ -109,6 +135,8 @@ def main() -> None:
         ours = checked + profiled
         print(f"{rows:,} rows x 20, one DuckDB scan: {floor:.2f} s; suite: {result.verdict}")
         print(f"checks {checked:.2f} s + profile {profiled:.2f} s = {ours:.2f} s, ratio {ours / floor:.2f}")
+        if asked.peers:
+            print_peers(asked.peers, file, checked)
         more = make_table(rows // 100, seed=1)
         data.add("t", more, mode="append")
         start = time.perf_counter()
