@@ -107,12 +107,14 @@ def refuse_unkept(suite: Suite) -> None:
 
 
 def checked(check: Check) -> Check:
-    """Return the check when it can be run as it is written.
+    """Return the check when it can be run as it is written, an infinite bound as none.
 
     Raises:
         InvalidCheckError: it cannot.
     """
     kind = KINDS[check.kind]
+    endless = {name: None for name in _BOUNDS if getattr(check, name) in (math.inf, -math.inf)}
+    check = msgspec.structs.replace(check, **endless) if endless else check
     _refuse_other_fields(check, kind)
     if not kind.is_of_rows and check.severity == "quarantine":
         raise InvalidCheckError(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _THREADS = min(4, os.cpu_count() or 1)
 # Beyond this DuckDB works on the disk.
 _MEMORY = "640MB"
+# SQL that somebody else wrote is stopped after this long.
+LONGEST_S = 600.0
 _PIECE_ROWS = 131_072
 
 
@@ -38,6 +41,13 @@ class QueryTooLargeError(EverloopError):
     """A query needs more memory than it may take, and cannot go on the disk."""
 
     code = "data.query-too-large"
+    status = 507
+
+
+class QueryTooLongError(EverloopError):
+    """A query that somebody else wrote ran for too long."""
+
+    code = "data.query-too-long"
     status = 507
 
 
@@ -96,13 +106,23 @@ def connect(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
 
 @contextmanager
 def connect_locked(**tables: Source) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open one for SQL that somebody else wrote: it reads these tables, and no other file, address or variable."""
+    """Open one for SQL that somebody else wrote: it reads these tables, no other file, address or variable, and ends."""
     with _open(tables) as (connection, files):
         connection.execute(f"SET allowed_paths = [{', '.join(map(literal, files))}]")
         connection.execute("SET python_enable_replacements = false")
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
-        yield connection
+        stop = threading.Timer(LONGEST_S, connection.interrupt)
+        stop.daemon = True
+        stop.start()
+        try:
+            yield connection
+        except duckdb.InterruptException as error:
+            raise QueryTooLongError(
+                f"a query over {', '.join(sorted(tables))} ran for more than {LONGEST_S:g} s and was stopped. Ask for less at once.",
+            ) from error
+        finally:
+            stop.cancel()
 
 
 @contextmanager

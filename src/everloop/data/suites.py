@@ -217,7 +217,7 @@ def _scan(asked: Sequence[_Asked], connection: duckdb.DuckDBPyConnection) -> lis
     if together:
         try:
             found = connection.execute(f"SELECT {', '.join(together)} FROM incoming").fetchone() or ()
-        except duckdb.OutOfMemoryException:
+        except (duckdb.OutOfMemoryException, duckdb.InterruptException):
             raise
         except duckdb.Error as error:
             raise _blamed(asked, connection, error) from error
@@ -265,7 +265,7 @@ def _measured(
         return found
     try:
         answer = connection.execute(parse_sql(check)).fetchmany(2)
-    except duckdb.OutOfMemoryException:
+    except (duckdb.OutOfMemoryException, duckdb.InterruptException):
         raise
     except duckdb.Error as error:
         raise _unfit(check, error) from error

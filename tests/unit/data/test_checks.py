@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from everloop.data import check_functions, suites
+from everloop.data import check_functions, engine, suites
 from everloop.data import checks as check
 from everloop.data.check_kinds import KINDS
 from everloop.data.check_records import CheckKind
@@ -285,6 +285,20 @@ def test_sql_of_a_user_reads_no_file_and_no_variable(data: Data, tmp_path: Path,
 def test_a_query_that_is_no_count_is_refused(query: str) -> None:
     with pytest.raises(check.InvalidCheckError, match="one number"):
         ask(check.sql(query))
+
+
+@pytest.mark.parametrize("make", [check.sql, lambda query: check.expression(f"({query}) > 0")])
+def test_sql_of_a_user_ends(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
+    monkeypatch.setattr(engine, "LONGEST_S", 0.3)
+
+    with pytest.raises(engine.QueryTooLongError, match="was stopped"):
+        ask(make("SELECT count(*) FROM range(100000000000) a(i) WHERE hash(i) = 7"))
+
+
+def test_an_infinite_bound_is_none() -> None:
+    assert check.between("x", 0, float("inf")) == check.between("x", 0, None)
+    with pytest.raises(check.InvalidCheckError, match="needs low or high"):
+        check.mean("x", -float("inf"), float("inf"))
 
 
 def test_a_reference_to_an_unknown_column_names_a_near_one() -> None:

@@ -1,12 +1,14 @@
 """Schemas of Pandera in their YAML, their JSON and as objects become the same suite; what is left over is named.
 
-The files were written by pandera 0.35.0.
+The files were written by pandera 0.35.0; the results are what it found in the rows beside them.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,10 +16,11 @@ from everloop.data import checks as check
 from everloop.data.suite_formats import UnknownSuiteError, translate_suite
 from everloop.data.suite_formats.notes import Notes
 from everloop.data.suite_formats.pandera import translate_schema
-from everloop.data.suites import run_suite
+from everloop.data.suites import MissingColumnError, run_suite
 from everloop.data.table import Table
 
 HERE = Path(__file__).parent
+FOUND = json.loads((HERE / "pandera_results.json").read_text())
 
 
 def test_yaml_and_json_say_the_same() -> None:
@@ -39,6 +42,20 @@ def test_columns_become_checks() -> None:
     assert [(one.where, one.rule) for one in found.untranslated] == [
         ("table", "strict"), ("distance", "coerce"), ("hour", "required"), ("level", "dtype"), ("table", "index"),
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("one", FOUND["results"], ids=range(len(FOUND["results"])))
+def test_a_translated_schema_judges_as_the_original_did(one: dict[str, Any]) -> None:
+    notes = Notes()
+    translate_schema(one["schema"], notes)
+    found = notes.finish("s")
+
+    try:
+        is_passed = run_suite(found.suite, Table.of(FOUND["rows"])).verdict == "passed"
+    except MissingColumnError:
+        is_passed = False
+    assert found.untranslated == []
+    assert is_passed is one["success"], one["schema"]
 
 
 def test_the_form_of_older_versions_is_read() -> None:
