@@ -19,6 +19,7 @@ from everloop.data.connectors import refuse_empty
 from everloop.data.featuring import Featuring
 from everloop.data.importing import Importing
 from everloop.data.manifests import decode_manifest
+from everloop.data.protecting import Protecting
 from everloop.data.records import (
     Dataset,
     DatasetVersion,
@@ -64,7 +65,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Checking, Featuring, Importing, Sharing, Training):
+class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"

@@ -46,6 +46,14 @@ def profile_of(content: TableReference, kernel: Kernel) -> Profile:
     return to_profile(merged, content.digest)
 
 
+def known_profile(content: TableReference, kernel: Kernel) -> Profile | None:
+    """Return the profile of a stored table when the statistics of every part are kept already; nothing is read or written."""
+    known = _known(content.parts, kernel)
+    if not content.parts or any(part.key not in known for part in content.parts):
+        return None
+    return to_profile(merge_statistics([known[part.key] for part in content.parts]), content.digest)
+
+
 def compare_profiles(old: Profile, new: Profile) -> list[ColumnChange]:
     """Return how each column of both moved, the farthest first."""
     others = {column.name: column for column in new.columns}

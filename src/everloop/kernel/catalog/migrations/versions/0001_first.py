@@ -409,6 +409,12 @@ def upgrade() -> None:
     sa.Column('statistics', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('part', name=op.f('pk_part_statistics'))
     )
+    op.create_table('personal_report',
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('detector', sa.Integer(), nullable=False),
+    sa.Column('report', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('digest', name=op.f('pk_personal_report'))
+    )
     op.create_table('pipeline',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('bundle', sa.Text(), nullable=False),
