@@ -47,8 +47,22 @@ def test_personal_data_is_shown_by_column_without_values(folder: Path) -> None:
     assert [one["kind"] for one in found["columns"]] == ["person-name", "email"]
 
 
+def test_a_masked_version_is_made_and_says_what_is_left(folder: Path) -> None:
+    made = run(folder, "data", "mask", "patients", "--to", "masked", "--column", "email=hash")
+    again = run(folder, "data", "mask", "patients", "--to", "masked", "--column", "email=hash")
+    wrong = run(folder, "data", "mask", "patients", "--to", "masked", "--column", "email")
+
+    assert "masked@v1" in made.output
+    assert "not masked, though personal data was found in them: full_name" in made.output
+    assert "unchanged: masked@v1" in again.output
+    assert wrong.exit_code == 2
+    assert "example" not in run(folder, "data", "head", "masked").output
+
+
 def test_a_client_is_told_the_same(api_server: Server) -> None:
     with everloop.connect(api_server.url, token=api_server.token) as app:
         app.data.add("patients", {"email": ["ada@example.org"]})
 
         assert [one.kind for one in app.data.personal("patients").columns] == ["email"]
+        made = app.data.mask("patients", {"email": "keep-format"}, to="masked")
+        assert app.data.read(made.version.ref).num_rows == 1

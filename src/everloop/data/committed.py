@@ -139,6 +139,18 @@ def write_tree_version(
     return version
 
 
+def facts_of(version: DatasetVersion) -> dict[str, object]:
+    """Return what the event of a version says."""
+    return {
+        "digest": version.digest,
+        "manifest": version.manifest,
+        "rows": version.rows,
+        "branch": version.branch,
+        "parent": version.parent,
+        "message": version.message,
+    }
+
+
 def store_of(kernel: Kernel) -> ObjectStore:
     """Return the whole store: where the catalog is, the store is more than `Objects`."""
     return kernel.objects  # type: ignore[return-value]

@@ -34,7 +34,7 @@ __all__ = [
 
 Shape = Literal["table", "files"]
 RefKind = Literal["branch", "tag"]
-Operation = Literal["add", "append", "upsert", "delete", "merge", "revert", "quarantine"]
+Operation = Literal["add", "append", "upsert", "delete", "merge", "revert", "quarantine", "mask"]
 _MODULUS = 1 << 64
 
 

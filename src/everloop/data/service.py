@@ -336,7 +336,7 @@ class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
                 quarantine=aside,
             )
             subject = f"dataset:{version.ref}"
-            event = self.emit(connection, subject=subject, payload=_payload(version))
+            event = self.emit(connection, subject=subject, payload=committed.facts_of(version))
             if suite is not None:
                 self._tell(
                     connection, "dataset.checked", subject, {"suite": suite.suite, "verdict": suite.verdict}
@@ -514,14 +514,3 @@ def suite_failed(name: str, result: SuiteResult) -> SuiteFailedError:
         subject=f"dataset:{name}",
         details=msgspec.to_builtins(result),
     )
-
-
-def _payload(version: DatasetVersion) -> dict[str, object]:
-    return {
-        "digest": version.digest,
-        "manifest": version.manifest,
-        "rows": version.rows,
-        "branch": version.branch,
-        "parent": version.parent,
-        "message": version.message,
-    }

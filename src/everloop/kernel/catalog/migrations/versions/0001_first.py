@@ -297,6 +297,21 @@ def upgrade() -> None:
     sa.Column('is_paused', sa.Boolean(), nullable=False),
     sa.PrimaryKeyConstraint('model', 'digest', name=op.f('pk_loop_policy'))
     )
+    op.create_table('masked_part',
+    sa.Column('policy', sa.Text(), nullable=False),
+    sa.Column('part', sa.Text(), nullable=False),
+    sa.Column('result', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('policy', 'part', name=op.f('pk_masked_part'))
+    )
+    op.create_table('masked_version',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('source', sa.Text(), nullable=False),
+    sa.Column('policy', sa.Text(), nullable=False),
+    sa.Column('fingerprint', sa.Text(), nullable=False),
+    sa.Column('rules', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_masked_version'))
+    )
     op.create_table('model',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
