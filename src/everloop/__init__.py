@@ -26,6 +26,9 @@ _PUBLIC = {
     "File": "everloop.pipelines.inputs",
     "step": "everloop.pipelines.steps",
     "pipeline": "everloop.pipelines.steps",
+    "when": "everloop.pipelines.control",
+    "repeat": "everloop.pipelines.control",
+    "approve": "everloop.pipelines.control",
     "log": "everloop.tracking",
     "current_run": "everloop.tracking",
     "Model": "everloop.registry.model",
@@ -54,13 +57,16 @@ __all__ = [
     "Trigger",
     "Watch",
     "__version__",
+    "approve",
     "check",
     "connect",
     "current_run",
     "log",
     "pipeline",
+    "repeat",
     "sql",
     "step",
+    "when",
 ]
 
 if TYPE_CHECKING:
@@ -72,6 +78,7 @@ if TYPE_CHECKING:
     from everloop.data.sql import sql
     from everloop.data.table import Table
     from everloop.loop.records import Policy, Rollout, Trigger, Watch
+    from everloop.pipelines.control import approve, repeat, when
     from everloop.pipelines.inputs import File
     from everloop.pipelines.steps import pipeline, step
     from everloop.registry.model import Model

@@ -62,3 +62,47 @@ def test_a_run_fails_is_resumed_explained_and_listed(tmp_path: Path) -> None:
     assert {run["status"] for run in listed} == {"finished"}
     shown = everloop(tmp_path, "pipeline", "graph", "flow.py")
     assert "check(x=double)" in shown.stdout
+
+
+TYPED = """
+from everloop.pipelines import approve, pipeline, step
+
+@step
+def add(x: int, is_twice: bool) -> int:
+    return x * (2 if is_twice else 1)
+
+@pipeline
+def typed(x: int, is_twice: bool = False) -> int:
+    \"\"\"Add numbers.\"\"\"
+    return add(x, is_twice)
+
+@pipeline
+def asking(x: int) -> int:
+    return add(approve(x, "Go on?"), True)
+"""
+
+
+def test_inputs_are_options_with_a_help_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "typed.py").write_text(TYPED)
+
+    shown = everloop(tmp_path, "run", "typed.py:typed", "--help")
+    assert "--is-twice BOOL" in shown.stdout, shown.stderr
+    assert "Add numbers." in shown.stdout
+    done = everloop(tmp_path, "-o", "json", "run", "typed.py:typed", "--x", "4", "--is-twice")
+    assert json.loads(done.stdout)["status"] == "finished", done.stderr
+    wrong = everloop(tmp_path, "run", "typed.py:typed", "--x", "4", "--is-twic", "true")
+    assert (wrong.returncode, "Did you mean --is-twice?" in wrong.stderr) == (2, True)
+    assert everloop(tmp_path, "run").returncode == 2
+
+
+def test_a_run_that_asks_is_answered_and_resumed(tmp_path: Path) -> None:
+    (tmp_path / "typed.py").write_text(TYPED)
+
+    run = everloop(tmp_path, "-o", "json", "run", "typed.py:asking", "--x=4")
+    assert run.returncode == 0, run.stderr
+    run_id = json.loads(run.stdout)["run"]
+    assert "Go on?" in everloop(tmp_path, "pipeline", "approvals").stdout
+    answered = everloop(tmp_path, "pipeline", "approve", run_id, "-m", "fine")
+    assert "queued" in answered.stdout, answered.stderr
+    resumed = everloop(tmp_path, "-o", "json", "resume", run_id)
+    assert json.loads(resumed.stdout)["status"] == "finished", resumed.stderr

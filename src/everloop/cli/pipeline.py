@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from everloop.cli import output
+from everloop.cli.pipeline_approvals import approvals, approve, pool, reject
 
 _RUN_COLUMNS = ["id", "created_at", "pipeline", "status", "error"]
 _SCHEDULE_COLUMNS = ["id", "pipeline", "cron", "timezone", "dataset", "catch_up", "is_paused"]
@@ -202,3 +203,7 @@ def ticks(schedule_id: str) -> None:
     """List the latest ticks of SCHEDULE_ID and the runs they started."""
     with output.app() as loop:
         output.table(loop.pipelines.ticks(schedule_id), ["nominal", "run", "created_at"])
+
+
+for _command in (approvals, approve, reject, pool):
+    pipeline.add_command(_command)

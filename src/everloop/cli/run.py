@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
     from everloop.pipelines.steps import AnyPipeline
 
 
-@click.command()
-@click.argument("target")
+@click.command(context_settings={"ignore_unknown_options": True}, add_help_option=False)
+@click.argument("target", required=False)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[--INPUT VALUE]...")
+@click.option(
+    "--help", "-h", "is_help", is_flag=True, help="Show this, and the inputs of TARGET when it is given."
+)
 @click.option(
     "--param", "-p", "params", multiple=True, help="An input as name=value; a dataset as name=flights@v3."
 )
@@ -28,8 +34,12 @@ if TYPE_CHECKING:
 @click.option("--no-cache", is_flag=True, help="Compute every step.")
 @click.option("--refresh", multiple=True, help="Compute this step again; may be given several times.")
 @click.option("--explain", is_flag=True, help="Say for each step why it ran or was taken from the cache.")
-def run(
-    target: str,
+@click.pass_context
+def run(  # noqa: PLR0913, PLR0917 - the options of one command
+    ctx: click.Context,
+    target: str | None,
+    words: tuple[str, ...],
+    is_help: bool,  # noqa: FBT001 - a flag of the command line
     params: tuple[str, ...],
     executor: str,
     workers: int,
@@ -37,9 +47,19 @@ def run(
     refresh: tuple[str, ...],
     explain: bool,  # noqa: FBT001 - a flag of the command line
 ) -> None:
-    """Run the pipeline TARGET: FILE, FILE:PIPELINE, or the name of a registered one."""
+    """Run the pipeline TARGET: FILE, FILE:PIPELINE, or the name of a registered one.
+
+    Its inputs are options: `everloop run flow.py --rows flights@v3 --trees 80`; `everloop run flow.py --help` lists them.
+    """
+    if is_help:
+        click.echo(ctx.get_help() + ("\n" + help_of(find_target(target)) if target else ""))
+        return
+    if target is None:
+        raise click.UsageError(
+            "name what to run: FILE.py, FILE.py:PIPELINE, or a registered pipeline. `--help` shows more."
+        )
     pipeline = find_target(target)
-    inputs = dict(parse_param(item) for item in params)
+    inputs = dict(parse_param(item) for item in params) | parse_words(pipeline, words)
     with output.app() as loop:
         done = loop.pipelines.run(
             pipeline,
@@ -68,6 +88,60 @@ def find_target(target: str) -> AnyPipeline | str:
     raise click.UsageError(f"{file} has the pipelines: {', '.join(found) or 'none'}. Name one: {file}:NAME.")
 
 
+def help_of(pipeline: AnyPipeline | str) -> str:
+    """Return the inputs of a pipeline as options."""
+    if isinstance(pipeline, str):
+        return f"\nInputs: `everloop pipeline show {pipeline}` lists those of a registered pipeline."
+    from everloop.pipelines.hints import show
+    from everloop.pipelines.steps import hints_of
+
+    hints, lines = hints_of(pipeline.function), []
+    for name, parameter in inspect.signature(pipeline.function).parameters.items():
+        default = "required" if parameter.default is parameter.empty else f"default {parameter.default!r}"
+        kind = show(hints[name]) if name in hints else "any"
+        lines.append((f"--{name.replace('_', '-')} {kind.upper()}", default))
+    formatter = click.HelpFormatter(width=100)
+    with formatter.section(f"Inputs of {pipeline.name}"):
+        formatter.write_dl(lines or [("none", "")])
+    if pipeline.function.__doc__:
+        formatter.write_paragraph()
+        formatter.write_text(inspect.cleandoc(pipeline.function.__doc__).partition("\n\n")[0])
+    return "\n" + formatter.getvalue().rstrip()
+
+
+def parse_words(pipeline: AnyPipeline | str, words: tuple[str, ...]) -> dict[str, Any]:
+    """Read `--name value` and `--name=value`; an input that is a bool needs no value, and `--no-name` is false."""
+    from everloop.pipelines.steps import hints_of
+
+    hints = {} if isinstance(pipeline, str) else hints_of(pipeline.function)
+    known = None if isinstance(pipeline, str) else list(inspect.signature(pipeline.function).parameters)
+    found: dict[str, Any] = {}
+    pending = list(words)
+    while pending:
+        word = pending.pop(0)
+        if not word.startswith("--"):
+            raise click.UsageError(f"{word!r} is no option. Write an input as --name value.")
+        text, equals, value = word[2:].partition("=")
+        name = text.replace("-", "_")
+        if hints.get(name) is bool and not equals:
+            found[name] = True
+        elif name.startswith("no_") and hints.get(name[3:]) is bool and not equals:
+            found[name[3:]] = False
+        elif known is not None and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = (
+                f"Did you mean --{near[0].replace('_', '-')}?"
+                if near
+                else f"Its inputs are: {', '.join(known) or 'none'}."
+            )
+            raise click.UsageError(f"the pipeline has no input {name}. {hint}")
+        elif equals or pending:
+            found |= dict([parse_param(f"{name}={value if equals else pending.pop(0)}")])
+        else:
+            raise click.UsageError(f"--{text} needs a value.")
+    return found
+
+
 def parse_param(text: str) -> tuple[str, Any]:
     """Read `name=value`; the value is JSON where it reads as such, else text."""
     name, equals, value = text.partition("=")
@@ -89,6 +163,8 @@ def show_progress() -> Callable[[str, str, str], None]:
         "cached": "cyan",
         "failed": "red",
         "upstream_failed": "yellow",
+        "skipped": "dim",
+        "waiting": "magenta",
         "running": "blue",
     }
 
@@ -117,6 +193,11 @@ def report(loop: App, done: PipelineRun, *, explain: bool) -> None:
         }
         steps = [{"node": step.node, "status": step.status, "attempts": step.attempts} for step in done.steps]
         output.record({**{name: fact for name, fact in facts.items() if fact}, "steps": steps})
+    if done.status == "waiting":
+        output.note(
+            f"it waits for a person: `everloop pipeline approvals --run {done.id}` shows what is asked"
+        )
+        return
     if done.status != "finished":
         output.note(
             f"`everloop pipeline logs {done.id}` shows the tracebacks; `everloop resume {done.id}` goes on."

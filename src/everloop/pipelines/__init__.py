@@ -3,6 +3,7 @@
 Tests: tests/unit/pipelines, tests/contract/test_executors.py, tests/chaos.
 """
 
+from everloop.pipelines.control import approve, repeat, when
 from everloop.pipelines.inputs import File
 from everloop.pipelines.records import PipelineRun, RunOptions, StepOptions
 from everloop.pipelines.service import Pipelines
@@ -16,6 +17,9 @@ __all__ = [
     "RunOptions",
     "Step",
     "StepOptions",
+    "approve",
     "pipeline",
+    "repeat",
     "step",
+    "when",
 ]

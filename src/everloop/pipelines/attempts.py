@@ -18,6 +18,7 @@ from everloop.core.errors import InvalidInputError
 from everloop.pipelines import artifacts
 from everloop.pipelines.executors.protocol import Outcome
 from everloop.pipelines.leases import this_owner
+from everloop.pipelines.records import LIST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,15 @@ def write_outputs(value: object, task: Task, store: Store) -> list[Artifact]:
     """Store what a step returned, each item of a declared tuple on its own."""
     if task.outputs is None:
         return [artifacts.dump(value, store, where=f"the result of {task.node}")]
+    if task.outputs == LIST:
+        if not isinstance(value, list):
+            raise OutputCountError(
+                f"{task.node} returned a {type(value).__name__}, but its annotation says a list, and another step maps over it."
+            )
+        return [
+            artifacts.dump(item, store, where=f"item {index} of {task.node}")
+            for index, item in enumerate(value)
+        ]
     if not isinstance(value, tuple) or len(value) != task.outputs:
         count = len(value) if isinstance(value, tuple) else "no tuple of"
         raise OutputCountError(

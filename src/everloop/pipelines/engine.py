@@ -8,20 +8,25 @@ tests/chaos/test_kill.py.
 from __future__ import annotations
 
 import functools
+import heapq
 import threading
 import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import msgspec
 import sqlalchemy as sa
 
-from everloop.core.errors import EverloopError
-from everloop.pipelines import artifacts, keys
+from everloop.core.errors import EverloopError, InvalidInputError
+from everloop.pipelines import approvals, artifacts, keys, queries
+from everloop.pipelines.attempts import read_binding
 from everloop.pipelines.executors.protocol import Binding, Task
-from everloop.pipelines.graph import upstream_of
+from everloop.pipelines.graph import text_of
 from everloop.pipelines.inputs import File
 from everloop.pipelines.leases import LeaseLostError, guarded, this_owner
-from everloop.pipelines.rules import pause_s, readiness
+from everloop.pipelines.plan import HAS_RESULT, Plan
+from everloop.pipelines.records import LIST
+from everloop.pipelines.rules import pause_s
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 
 if TYPE_CHECKING:
@@ -32,11 +37,35 @@ if TYPE_CHECKING:
     from everloop.pipelines.executors.protocol import Executor, Outcome
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease
-    from everloop.pipelines.records import Argument, Artifact, CacheKey, Node, PipelineRun, StepStatus
+    from everloop.pipelines.records import (
+        Argument,
+        Artifact,
+        CacheKey,
+        Node,
+        PipelineRun,
+        StepApproval,
+        StepStatus,
+    )
+    from everloop.pipelines.steps import AnyStep
     from everloop.tracking import ActiveRun, Tracking
 
 # How long one wait for outcomes lasts: the pause after which a cancelled run is noticed.
 _WAIT_S = 0.5
+_FAILED = ("failed", "upstream_failed", "cancelled")
+# Of the items of a map so many errors are told with the run; all are with their attempts.
+_MOST_ERRORS = 20
+
+
+class ConditionError(InvalidInputError):
+    """What a branch decides by is no bool."""
+
+    code = "pipelines.condition"
+
+
+class UnequalListsError(InvalidInputError):
+    """A map goes over lists of different lengths, or over what is no list."""
+
+    code = "pipelines.unequal-lists"
 
 
 class Engine:
@@ -74,69 +103,91 @@ class Engine:
         self._keys = keys.Keys()
         self._is_caching = keys.is_cache_on(run.options.cache)
         self._pending: list[Callable[[sa.Connection], None]] = []
-        self._status: dict[str, StepStatus] = {step.node: step.status for step in run.steps}
+        self._known: dict[str, StepStatus] = {step.node: step.status for step in run.steps}
+        self._plan = Plan(traced.graph.nodes, self._known)
         self._outputs: dict[str, list[Artifact]] = {
             step.node: step.outputs for step in run.steps if step.outputs
         }
         self._attempts: dict[str, int] = {step.node: step.attempts for step in run.steps}
         self._failures: dict[str, int] = {}
-        self._not_before: dict[str, float] = {}
+        self._resting: list[tuple[float, str]] = []
         self._key: dict[str, CacheKey] = {}
         self._errors: list[str] = []
-        self._upstream = {node.name: upstream_of(node) for node in traced.graph.nodes}
-        self._counts = {node.name: node.outputs for node in traced.graph.nodes}
+        self._running: set[str] = set()
+        self._waiting: set[str] = set()
+        # Arguments of the items of maps, by the name of the item.
+        self._given: dict[str, dict[str, Binding]] = {}
+        self._restore_items()
 
     def drive(self) -> None:
-        """Run to the end.
+        """Run to the end, or until only people can bring it further.
 
         Raises:
             LeaseLostError: the run was cancelled or taken over; nothing more was written.
         """
         try:
             with self._heartbeat():
-                while self._advance():
-                    for outcome in self._executor.wait(self._pause()):
-                        self._settle(outcome)
+                while not self._plan.is_over:
+                    self._advance()
+                    if self._running:
+                        self._flush()
+                        for outcome in self._executor.wait(self._wait_s()):
+                            self._settle(outcome)
+                    elif self._resting:
+                        self._flush()
+                        time.sleep(max(self._resting[0][0] - time.monotonic(), 0.0))
+                    elif self._waiting and not self._plan.has_ready and self._suspend():
+                        return
             self._finish()
         finally:
             self._executor.close()
 
-    def _advance(self) -> bool:
-        """Start what can start; say whether anything is left to wait for."""
-        for node in self._traced.graph.nodes:
-            if self._executor.capacity() == 0:
-                break
-            if self._status[node.name] == "pending" and not self._is_resting(node):
+    def _advance(self) -> None:
+        """Start what can start."""
+        while self._resting and self._resting[0][0] <= time.monotonic():
+            self._plan.offer(heapq.heappop(self._resting)[1])
+        while self._executor.capacity() > 0 and (found := self._plan.next()) is not None:
+            node, move = found
+            if move == "fail":
+                self._end(node.name, "upstream_failed", reason="a step it needs failed")
+            elif move == "skip":
+                self._end(node.name, "skipped", reason="what it takes was skipped")
+            else:
                 self._try(node)
-        is_running = "running" in self._status.values()
-        if is_running:
-            self._flush()
-        return is_running or "pending" in self._status.values()
 
     def _try(self, node: Node) -> None:
-        match readiness([self._status[name] for name in self._upstream[node.name]]):
-            case "upstream_failed":
-                self._set(node.name, "upstream_failed", reason="a step it needs failed")
-            case "ready":
+        try:
+            if node.condition is not None and not self._is_wanted(node):
+                self._end(
+                    node.name, "skipped", reason=f"{text_of(node.condition)} is {not node.wanted}".lower()
+                )
+            elif node.kind == "approval":
+                self._ask(node)
+            elif node.kind == "map":
+                self._expand(node)
+            else:
                 self._begin(node)
+        except EverloopError as error:
+            if isinstance(error, LeaseLostError):
+                raise
+            self._errors.append(f"{node.name}: {error}")
+            self._end(node.name, "failed", reason=str(error))
 
     def _begin(self, node: Node) -> None:
-        bindings = {name: self._bind(argument) for name, argument in node.arguments.items()}
-        step = self._traced.steps[node.name]
-        try:
-            key = self._keys.key(step, bindings)
-        except EverloopError as error:
-            self._set(node.name, "failed", reason=str(error))
-            self._errors.append(f"{node.name}: {error}")
-            return
+        bindings = self._given.get(node.name) or {
+            name: self._bind(argument) for name, argument in node.arguments.items()
+        }
+        step = self._step(node)
+        key = self._keys.key(step, bindings, outputs=node.outputs)
         self._key[node.name] = key
         if node.name not in self._failures and self._take_cached(node, key):
             return
-        number = self._attempts[node.name] + 1
+        number = self._attempts.get(node.name, 0) + 1
         self._attempts[node.name] = number
         self._set(node.name, "running", key=key, attempts=number, started_at=self._kernel.clock.now())
         self._record_attempt(node.name, number)
         self._flush()
+        self._running.add(node.name)
         options = step.options
         self._executor.start(
             Task(
@@ -150,47 +201,158 @@ class Engine:
             )
         )
 
+    def _step(self, node: Node) -> AnyStep:
+        step: AnyStep = self._traced.steps[self._plan.parent.get(node.name, node.name)]
+        return step
+
+    def _is_wanted(self, node: Node) -> bool:
+        if node.condition is None:
+            return True
+        value = read_binding(self._bind(node.condition), self._store)
+        if not isinstance(value, bool):
+            raise ConditionError(
+                f"{node.name} runs when {text_of(node.condition)} is true, but that is a {type(value).__name__}. Return a bool.",
+                subject=f"run:{self._run.id}",
+            )
+        return value is node.wanted
+
+    # -- maps ------------------------------------------------------------------------------------------------------
+
+    def _expand(self, node: Node) -> None:
+        """Make a node of each item of the lists that a map goes over."""
+        bindings = {name: self._bind(argument) for name, argument in node.arguments.items()}
+        lists = {name: self._items(node, name, bindings[name]) for name in node.mapped}
+        lengths = {len(items) for items in lists.values()}
+        if len(lengths) > 1:
+            sizes = ", ".join(f"{name} has {len(items)}" for name, items in lists.items())
+            raise UnequalListsError(f"{node.name}.map() goes over lists of one length, but {sizes}.")
+        made = []
+        for number, items in enumerate(zip(*lists.values(), strict=True)):
+            item = msgspec.structs.replace(node, name=f"{node.name}[{number}]", kind="step", condition=None)
+            self._given[item.name] = bindings | dict(zip(lists, items, strict=True))
+            made.append(item)
+        fresh = self._plan.expand(node.name, made, self._known)
+        names = [item.name for item in made]
+        self._set(node.name, "running", started_at=self._kernel.clock.now(), reason=f"{len(names):,} items")
+        self._pending.append(
+            lambda connection: queries.insert_items(
+                connection, self._run.id, self._run.pipeline, node.name, names
+            )
+        )
+        if not fresh:
+            self._close_map(node.name)
+
+    def _items(self, node: Node, name: str, binding: Binding) -> list[Binding]:
+        if binding.kind in {"list", "tuple"}:
+            return binding.items
+        value = read_binding(binding, self._store)
+        if not isinstance(value, list | tuple):
+            raise UnequalListsError(
+                f"{node.name}.map() goes over {name}, which is a {type(value).__name__}. Return a list.",
+            )
+        where = f"an item of {name} of {node.name}"
+        return [
+            Binding(kind="artifact", artifact=artifacts.dump(item, self._store, where=where))
+            for item in value
+        ]
+
+    def _close_map(self, name: str) -> None:
+        """End a map whose items have all ended."""
+        states = [self._plan.status[item] for item in self._plan.items[name]]
+        failed = sum(state not in HAS_RESULT for state in states)
+        if failed:
+            self._errors.append(f"{name}: {failed:,} of {len(states):,} items failed")
+            self._end(name, "failed", reason=f"{failed:,} of {len(states):,} items failed")
+            return
+        is_cached = bool(states) and all(state == "cached" for state in states)
+        self._end(name, "cached" if is_cached else "done", reason=f"{len(states):,} items")
+
+    def _restore_items(self) -> None:
+        """Know the items of maps that were done before."""
+        for step in self._run.steps:
+            if step.item:
+                self._plan.restore(step.node.rpartition("[")[0], step.node)
+
+    # -- people ----------------------------------------------------------------------------------------------------
+
+    def _ask(self, node: Node) -> None:
+        """Ask a person, unless that was done; take the answer if there is one."""
+        if node.approval is None:
+            raise AssertionError("an approval has its question")
+        with guarded(self._kernel.catalog, self._lease) as connection:
+            self._apply(connection)
+            answer = approvals.ask(connection, self._kernel, self._run, node.name, node.approval)
+        if answer is None:
+            self._waiting.add(node.name)
+            self._set(node.name, "waiting", reason=f"asks {node.approval.role}: {node.approval.message}")
+        else:
+            self._take_answer(node.name, answer)
+
+    def _take_answer(self, name: str, answer: StepApproval) -> None:
+        self._waiting.discard(name)
+        reason = approvals.say(answer)
+        if answer.decision != "approved":
+            self._errors.append(f"{name}: {reason}")
+        self._end(name, "done" if answer.decision == "approved" else "failed", reason=reason)
+
+    def _suspend(self) -> bool:
+        """Leave the run to people; False when an answer came meanwhile, which was taken."""
+        with guarded(self._kernel.catalog, self._lease) as connection:
+            self._apply(connection)
+            answers = approvals.answers(connection, self._run.id, self._waiting)
+            if not answers:
+                change = {"status": "waiting", "owner": "", "lease_until": None}
+                connection.execute(
+                    pipeline_run.update().where(pipeline_run.c.id == self._run.id).values(change)
+                )
+        for answer in answers:
+            self._take_answer(answer.node, answer)
+        return not answers
+
     def _take_cached(self, node: Node, key: CacheKey) -> bool:
-        options = self._traced.steps[node.name].options
-        if not (self._is_caching and options.cache) or node.name in self._run.options.refresh:
+        options = self._step(node).options
+        if not (self._is_caching and options.cache) or self._is_refreshed(node.name):
             return False
         now = self._kernel.clock.now()
         found = keys.look_up(self._kernel.catalog, self._kernel.objects, key, ttl_s=options.ttl_s, now=now)
         if found is None:
             return False
         self._outputs[node.name], origin = found
-        self._set(
-            node.name, "cached", reason=f"result of run {origin}", key=key, outputs=found[0], ended_at=now
-        )
+        self._end(node.name, "cached", reason=f"result of run {origin}", key=key, outputs=found[0])
         return True
+
+    def _is_refreshed(self, name: str) -> bool:
+        refresh = self._run.options.refresh
+        return name in refresh or self._plan.parent.get(name) in refresh
 
     def _settle(self, outcome: Outcome) -> None:
         """Take down how an attempt ended, and what follows from it."""
-        now = self._kernel.clock.now()
         self._end_attempt(outcome)
+        self._running.discard(outcome.node)
         if outcome.status == "done":
             self._outputs[outcome.node] = outcome.outputs
-            self._set(outcome.node, "done", outputs=outcome.outputs, ended_at=now)
+            self._end(outcome.node, "done", outputs=outcome.outputs)
             self._keep_result(outcome)
             return
-        options = self._traced.steps[outcome.node].options
+        options = self._step(self._plan.nodes[outcome.node]).options
         failures = self._failures[outcome.node] = self._failures.get(outcome.node, 0) + 1
         if failures <= options.retries:
             pause = pause_s(failures, options.backoff_s)
-            self._not_before[outcome.node] = time.monotonic() + pause
             self._set(
                 outcome.node,
                 "pending",
                 reason=f"attempt {outcome.attempt} {outcome.status}; again in {pause:g} s",
             )
+            heapq.heappush(self._resting, (time.monotonic() + pause, outcome.node))
             return
         last_line = outcome.error.strip().rpartition("\n")[2]
-        self._errors.append(f"{outcome.node}: {last_line}")
-        self._set(outcome.node, "failed", reason=last_line, ended_at=now)
+        if outcome.node not in self._plan.parent or len(self._errors) < _MOST_ERRORS:
+            self._errors.append(f"{outcome.node}: {last_line}")
+        self._end(outcome.node, "failed", reason=last_line)
 
     def _keep_result(self, outcome: Outcome) -> None:
         key = self._key[outcome.node]
-        if not self._traced.steps[outcome.node].options.cache:
+        if not self._step(self._plan.nodes[outcome.node]).options.cache:
             return
         run, now = self._run.id, self._kernel.clock.now()
         self._pending.append(
@@ -201,7 +363,7 @@ class Engine:
 
     def _finish(self) -> None:
         """Write the end of the run and of its tracked run in one transaction."""
-        has_failed = any(status not in {"done", "cached"} for status in self._status.values())
+        has_failed = any(status in _FAILED for status in self._plan.status.values())
         status = "failed" if has_failed else "finished"
         error = "; ".join(self._errors)
         outputs = [] if has_failed else self._results()
@@ -214,50 +376,77 @@ class Engine:
             )
 
     def _results(self) -> list[Artifact]:
-        """Return the artifacts of the pipeline's result, one for each item of a tuple."""
+        """Return the artifacts of the pipeline's result, one for each item of a tuple; None stands for what was skipped."""
         result = self._traced.graph.result
         arguments = result.items if result.kind == "tuple" else [result]
         found: list[Artifact] = []
         for argument in arguments:
-            binding = self._bind(argument)
-            if binding.artifact is None:
-                from everloop.pipelines.attempts import read_binding
-
-                found.append(
-                    artifacts.dump(read_binding(binding, self._store), self._store, where="the result")
-                )
-            else:
+            binding = self._bind(argument) if self._plan.is_there(argument) else None
+            if binding is not None and binding.artifact is not None:
                 found.append(binding.artifact)
+                continue
+            value = None if binding is None else read_binding(binding, self._store)
+            found.append(artifacts.dump(value, self._store, where="the result"))
         return found
 
     def _bind(self, argument: Argument) -> Binding:
         """Return an argument with its values by reference."""
-        if argument.kind == "input":
-            return Binding(kind="artifact", artifact=self._run.inputs[argument.name])
-        if argument.kind == "step":
-            outputs = self._outputs[argument.name]
-            if argument.item is None and self._counts[argument.name] is not None:
-                return Binding(
-                    kind="tuple", items=[Binding(kind="artifact", artifact=item) for item in outputs]
-                )
-            return Binding(kind="artifact", artifact=outputs[argument.item or 0])
-        if argument.kind in {"value", "file"}:
-            value = File(argument.value) if argument.kind == "file" else argument.value
-            return Binding(kind="artifact", artifact=artifacts.dump(value, self._store, where="a constant"))
-        items = [self._bind(item) for item in argument.items]
-        if argument.kind == "dict":
-            return Binding(kind="dict", items=items, keys=argument.keys)
-        return Binding(kind="list" if argument.kind == "list" else "tuple", items=items)
+        match argument.kind:
+            case "input":
+                return Binding(kind="artifact", artifact=self._run.inputs[argument.name])
+            case "step":
+                return self._bind_result(self._plan.nodes[argument.name], argument.item)
+            case "either":
+                chosen = self._plan.chosen(argument)
+                if chosen is None:
+                    raise AssertionError("a node starts only when what it takes is there")
+                return self._bind(chosen)
+            case "value" | "file":
+                value = File(argument.value) if argument.kind == "file" else argument.value
+                artifact = artifacts.dump(value, self._store, where="a constant")
+                return Binding(kind="artifact", artifact=artifact)
+            case kind:
+                items = [self._bind(item) for item in argument.items]
+                return Binding(kind=kind, items=items, keys=argument.keys if kind == "dict" else [])
+
+    def _bind_result(self, node: Node, item: int | None) -> Binding:
+        if node.kind == "approval":
+            return self._bind(node.arguments["value"])
+        if node.kind == "map":
+            return Binding(
+                kind="list", items=[self._bind_outputs(one, node) for one in self._plan.items[node.name]]
+            )
+        if item is not None:
+            return Binding(kind="artifact", artifact=self._outputs[node.name][item])
+        return self._bind_outputs(node.name, node)
+
+    def _bind_outputs(self, name: str, node: Node) -> Binding:
+        outputs = self._outputs.get(name, [])
+        if node.outputs is None:
+            return Binding(kind="artifact", artifact=outputs[0])
+        items = [Binding(kind="artifact", artifact=artifact) for artifact in outputs]
+        return Binding(kind="list" if node.outputs == LIST else "tuple", items=items)
 
     # -- writes ----------------------------------------------------------------------------------------------------
 
     def _set(self, node: str, status: StepStatus, *, reason: str = "", **fields: object) -> None:
         """Change a step here and, with the next flush, in the catalog."""
-        self._status[node] = status
+        self._plan.mark(node, status)
         values = {"at_run": self._run.id, "at_node": node, "status": status, "reason": reason, **fields}
         self._pending.append(lambda connection: _run(connection, _change_of_step(tuple(fields)), values))
         if self._listener is not None:
             self._listener(node, status, reason)
+
+    def _end(self, node: str, status: StepStatus, *, reason: str = "", **fields: object) -> None:
+        """Let a node end; the last item of a map ends the map."""
+        self._set(node, status, reason=reason, ended_at=self._kernel.clock.now(), **fields)
+        parent = self._plan.parent.get(node)
+        if (
+            parent is not None
+            and self._plan.status[parent] == "running"
+            and not self._plan.has_open_items(parent)
+        ):
+            self._close_map(parent)
 
     def _record_attempt(self, node: str, number: int) -> None:
         row = {
@@ -295,17 +484,10 @@ class Engine:
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def _is_resting(self, node: Node) -> bool:
-        return self._not_before.get(node.name, 0.0) > time.monotonic()
-
-    def _pause(self) -> float:
-        if "running" in self._status.values():
+    def _wait_s(self) -> float:
+        if not self._resting:
             return _WAIT_S
-        if self._pending:
-            self._flush()
-        moments = [at for name, at in self._not_before.items() if self._status[name] == "pending"]
-        time.sleep(max(min(moments, default=0.0) - time.monotonic(), 0.0))
-        return 0.0
+        return min(max(self._resting[0][0] - time.monotonic(), 0.001), _WAIT_S)
 
     @contextmanager
     def _heartbeat(self) -> Iterator[None]:

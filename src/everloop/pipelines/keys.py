@@ -16,6 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from everloop.core.digests import digest_value
 from everloop.pipelines.artifacts import is_whole
 from everloop.pipelines.closure import close_over
+from everloop.pipelines.records import LIST
 from everloop.pipelines.rules import make_key
 from everloop.pipelines.tables import step_cache
 
@@ -39,12 +40,13 @@ class Keys:
     def __init__(self) -> None:
         self._closures: dict[object, CodeClosure] = {}
 
-    def key(self, step: AnyStep, arguments: Mapping[str, Binding]) -> CacheKey:
-        """Return the cache key of a call."""
+    def key(self, step: AnyStep, arguments: Mapping[str, Binding], *, outputs: int | None = None) -> CacheKey:
+        """Return the cache key of a call; a list that is stored item by item has a key of its own."""
         closure = self._closures.get(step.function)
         if closure is None:
             closure = self._closures[step.function] = close_over(step.function)
         inputs = {name: content_of(binding) for name, binding in arguments.items()}
+        inputs |= {"result": "list"} if outputs == LIST else {}
         return make_key(closure, inputs, {name: os.environ.get(name, "") for name in step.options.on})
 
 

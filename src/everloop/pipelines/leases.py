@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.core.errors import ConflictError
+from everloop.pipelines import queries
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 
 if TYPE_CHECKING:
@@ -110,14 +111,20 @@ def claim(
 
 
 def claim_next(catalog: Catalog, *, owner: str, length_s: float = LEASE_S, now: datetime) -> Lease | None:
-    """Claim the oldest run that waits or whose engine is gone; None when there is none."""
+    """Claim the run of the highest priority, then the oldest, that waits or whose engine is gone; None when there is none.
+
+    A run whose pool has no free slot is passed over.
+    """
     table = pipeline_run.c
     with catalog.transaction() as connection:
         clock = catalog.now(connection)
         waits = sa.or_(
             table.status == "queued", sa.and_(table.status == "running", table.lease_until < clock)
         )
-        query = sa.select(pipeline_run).where(waits, table.bundle.is_not(None)).order_by(table.id).limit(1)
+        full = queries.full_pools(connection, clock)
+        # A run whose engine is gone holds its slot no longer, so it needs a free one too.
+        query = sa.select(pipeline_run).where(waits, table.bundle.is_not(None), table.pool.not_in(full))
+        query = query.order_by(table.priority.desc(), table.id).limit(1)
         if catalog.dialect == "postgresql":
             query = query.with_for_update(skip_locked=True)
         row = connection.execute(query).first()

@@ -18,9 +18,18 @@ from everloop.pipelines.records import (
     StepRun,
     Tick,
 )
-from everloop.pipelines.tables import pipeline, pipeline_run, schedule, schedule_tick, step_attempt, step_run
+from everloop.pipelines.tables import (
+    pipeline,
+    pipeline_pool,
+    pipeline_run,
+    schedule,
+    schedule_tick,
+    step_attempt,
+    step_run,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from everloop.pipelines.records import Artifact, Graph, RunOptions
@@ -55,7 +64,14 @@ def insert_run(  # noqa: PLR0913 - the columns of one row
     """Insert a queued run."""
     values = {"id": run_id, "pipeline": name, "status": "queued", "created_at": now, "options": options}
     code = {"bundle": bundle, "entry": entry, "origin": origin, "requested": requested, "inputs": inputs}
-    lease = {"fence": 0, "owner": "", "error": "", "note": ""}
+    lease = {
+        "fence": 0,
+        "owner": "",
+        "error": "",
+        "note": "",
+        "priority": options.priority,
+        "pool": options.pool,
+    }
     connection.execute(pipeline_run.insert().values(**values, **code, **lease))
 
 
@@ -64,9 +80,37 @@ def insert_steps(connection: sa.Connection, run_id: str, graph: Graph) -> None:
     known = connection.execute(sa.select(step_run.c.node).where(step_run.c.run_id == run_id).limit(1)).first()
     if known is not None or not graph.nodes:
         return
-    shared = {"run_id": run_id, "pipeline": graph.name, "status": "pending", "attempts": 0, "reason": ""}
+    shared = {
+        "run_id": run_id,
+        "pipeline": graph.name,
+        "status": "pending",
+        "attempts": 0,
+        "reason": "",
+        "item": 0,
+    }
     rows = [{**shared, "node": node.name, "position": place} for place, node in enumerate(graph.nodes)]
     connection.execute(step_run.insert(), rows)
+
+
+def insert_items(
+    connection: sa.Connection, run_id: str, pipeline_name: str, node: str, items: Sequence[str]
+) -> None:
+    """Insert the pending items of a map, but for those that are there from an earlier execution."""
+    if not items:
+        return
+    place = connection.execute(
+        sa.select(step_run.c.position).where(step_run.c.run_id == run_id, step_run.c.node == node)
+    ).scalar_one()
+    shared = {
+        "run_id": run_id,
+        "pipeline": pipeline_name,
+        "position": place,
+        "status": "pending",
+        "attempts": 0,
+        "reason": "",
+    }
+    rows = [{**shared, "node": name, "item": number} for number, name in enumerate(items, start=1)]
+    connection.execute(upsert(connection, step_run).on_conflict_do_nothing(), rows)
 
 
 def read_run(connection: sa.Connection, run_id: str) -> PipelineRun | None:
@@ -98,12 +142,15 @@ def to_run(row: _Row, steps: list[StepRun]) -> PipelineRun:
 
 def read_steps(connection: sa.Connection, run_id: str) -> list[StepRun]:
     """Return the steps of a run in their order."""
-    query = sa.select(step_run).where(step_run.c.run_id == run_id).order_by(step_run.c.position)
+    query = (
+        sa.select(step_run).where(step_run.c.run_id == run_id).order_by(step_run.c.position, step_run.c.item)
+    )
     return [
         StepRun(
             run=row.run_id,
             node=row.node,
             position=row.position,
+            item=row.item,
             status=row.status,
             attempts=row.attempts,
             key=row.key,
@@ -212,6 +259,26 @@ def require_pipeline(connection: sa.Connection, name: str) -> tuple[PipelineVers
             subject=f"pipeline:{name}",
         )
     return found
+
+
+def set_pool(connection: sa.Connection, name: str, slots: int) -> None:
+    """Write the size of a pool."""
+    statement = upsert(connection, pipeline_pool).values(name=name, slots=slots)
+    connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"slots": slots}))
+
+
+def full_pools(connection: sa.Connection, clock: datetime) -> list[str]:
+    """Return the pools whose slots are all taken by live runs; on PostgreSQL claims of pools wait for each other."""
+    query = sa.select(pipeline_pool)
+    if connection.dialect.name == "postgresql":
+        query = query.order_by(pipeline_pool.c.name).with_for_update()
+    sizes = {row.name: row.slots for row in connection.execute(query)}
+    if not sizes:
+        return []
+    table = pipeline_run.c
+    is_live = sa.and_(table.status == "running", table.pool.in_(sorted(sizes)), table.lease_until >= clock)
+    counts = sa.select(table.pool, sa.func.count().label("running")).where(is_live).group_by(table.pool)
+    return [row.pool for row in connection.execute(counts) if row.running >= sizes[row.pool]]
 
 
 def list_pipelines(connection: sa.Connection, *, limit: int, after: str) -> list[PipelineVersion]:

@@ -9,8 +9,20 @@ import msgspec
 
 from everloop.core.digests import Digest
 
-RunStatus = Literal["queued", "running", "finished", "failed", "cancelled"]
-StepStatus = Literal["pending", "running", "done", "cached", "failed", "upstream_failed", "cancelled"]
+RunStatus = Literal["queued", "running", "waiting", "finished", "failed", "cancelled"]
+StepStatus = Literal[
+    "pending",
+    "running",
+    "waiting",
+    "done",
+    "cached",
+    "skipped",
+    "failed",
+    "upstream_failed",
+    "cancelled",
+]
+NodeKind = Literal["step", "map", "approval"]
+Decision = Literal["", "approved", "rejected", "expired"]
 AttemptStatus = Literal["running", "done", "failed", "timed_out", "lost"]
 CatchUp = Literal["latest", "all", "none"]
 Json = Any
@@ -18,6 +30,8 @@ Json = Any
 
 ENDED: frozenset[str] = frozenset({"finished", "failed", "cancelled"})
 HAS_OUTPUT: frozenset[str] = frozenset({"done", "cached"})
+LIST = -1
+"""Of `Node.outputs`: a list, each item of which is stored on its own."""
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +62,11 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
         cache: whether a result may be taken from an earlier run.
         ttl_s: results older than this are not taken.
         on: names of environment variables whose values count as inputs.
+        priority: of steps that could start, those with a higher one start first.
+        cpus: processors the step uses, for executors that place steps.
+        memory_bytes: an attempt that takes more has failed, in executors that can tell.
+        gpus: accelerators it needs.
+        env: a lock file of the project; the step runs in an environment of its own made from it.
     """
 
     retries: int = 0
@@ -56,12 +75,20 @@ class StepOptions(msgspec.Struct, frozen=True, kw_only=True):
     cache: bool = True
     ttl_s: float | None = None
     on: tuple[str, ...] = ()
+    priority: int = 0
+    cpus: float = 1.0
+    memory_bytes: int | None = None
+    gpus: float = 0.0
+    env: str = ""
 
 
 class Argument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a step's argument comes from: an input, an earlier step, a constant, or a list or dict of these."""
+    """Where a step's argument comes from: an input, an earlier step, a constant, or a list or dict of these.
 
-    kind: Literal["input", "step", "value", "file", "list", "tuple", "dict"]
+    `either` takes the last of its items whose step was not skipped.
+    """
+
+    kind: Literal["input", "step", "value", "file", "list", "tuple", "dict", "either"]
     name: str = ""
     item: int | None = None
     value: Json = None
@@ -69,15 +96,33 @@ class Argument(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     keys: list[str] = []
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
+class ApprovalRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person is asked before a value flows on.
+
+    Attributes:
+        message: the question.
+        role: whoever has it, or is admin, may answer.
+        timeout_s: without an answer for so long the request has expired, which counts as a refusal.
+    """
+
+    message: str
+    role: str
+    timeout_s: float | None = None
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One step in a graph.
 
     Attributes:
         name: unique in its graph: the step's name, with `#2` for its second use.
         step: module and name of the function.
         arguments: by parameter name.
-        outputs: how many values it returns; None for one that is not a tuple.
+        outputs: how many values it returns; None for one that is not a tuple, `LIST` for a list that another step maps over.
         options: how it runs.
+        kind: a step; a step for each item of a list (`map`); a question to a person (`approval`).
+        mapped: of a map, the parameters that get one item each.
+        condition: the step runs only where this value is true, or false where `wanted` says so; else it is skipped.
+        approval: what is asked.
     """
 
     name: str
@@ -85,6 +130,11 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Argument]
     outputs: int | None = None
     options: StepOptions = StepOptions()
+    kind: NodeKind = "step"
+    mapped: tuple[str, ...] = ()
+    condition: Argument | None = None
+    wanted: bool = True
+    approval: ApprovalRequest | None = None
 
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
@@ -112,12 +162,16 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
         cache: whether results of earlier runs are taken; None follows the place (off under pytest).
         refresh: nodes that run again although the cache holds them.
         workers: steps at a time, for executors that have several.
+        priority: of queued runs, those with a higher one start first.
+        pool: runs of one pool run no more at a time than the pool allows; empty for no limit.
     """
 
     executor: str = "inline"
     cache: bool | None = None
     refresh: tuple[str, ...] = ()
     workers: int = 1
+    priority: int = 0
+    pool: str = ""
 
 
 class PipelineVersion(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,11 +185,12 @@ class PipelineVersion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRun(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of one run."""
+    """One node of one run; the items of a map are nodes too, `score[0]`, and `item` counts them from 1."""
 
     run: str
     node: str
     position: int
+    item: int = 0
     status: StepStatus
     attempts: int = 0
     key: CacheKey | None = None
@@ -159,6 +214,22 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     log: str = ""
 
 
+class StepApproval(msgspec.Struct, frozen=True, kw_only=True):
+    """A question to a person, and the answer; `decision` is empty while it is open."""
+
+    run: str
+    node: str
+    pipeline: str
+    message: str
+    role: str
+    asked_at: datetime
+    expires_at: datetime | None = None
+    decision: Decision = ""
+    decided_by: str = ""
+    decided_at: datetime | None = None
+    comment: str = ""
+
+
 class PipelineRun(msgspec.Struct, frozen=True, kw_only=True):
     """One execution of a pipeline; the tracked run of the same id has its metrics."""
 
@@ -177,6 +248,13 @@ class PipelineRun(msgspec.Struct, frozen=True, kw_only=True):
     note: str = ""
     origin: str = ""
     steps: list[StepRun] = []
+
+
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
+    """How many runs that name it are executed at a time by workers."""
+
+    name: str
+    slots: int
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

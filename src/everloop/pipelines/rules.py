@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -18,10 +18,10 @@ from everloop.core.errors import InvalidInputError
 from everloop.pipelines.records import CacheKey, CatchUp, Explanation
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from everloop.pipelines.closure import CodeClosure
-    from everloop.pipelines.records import StepRun, StepStatus
+    from everloop.pipelines.records import StepRun
 
 _LONGEST_PAUSE_S = 60.0
 # More missed ticks than this are not made up, whatever the policy: a schedule of every minute that slept for a month.
@@ -111,13 +111,6 @@ def explain(step: StepRun, nearest: tuple[CacheKey, str] | None) -> Explanation:
 def pause_s(failures: int, first_s: float) -> float:
     """Return how long to wait after that many failed attempts: doubling, at most a minute."""
     return min(first_s * 2.0 ** max(failures - 1, 0), _LONGEST_PAUSE_S)
-
-
-def readiness(upstream: Sequence[StepStatus]) -> Literal["ready", "wait", "upstream_failed"]:
-    """Return whether a step may start, given the states of those it takes values from."""
-    if any(status in {"failed", "upstream_failed", "cancelled"} for status in upstream):
-        return "upstream_failed"
-    return "ready" if all(status in {"done", "cached"} for status in upstream) else "wait"
 
 
 def check_schedule(cron: str, timezone: str) -> None:

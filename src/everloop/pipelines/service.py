@@ -14,6 +14,7 @@ from everloop.core.errors import EverloopError, NotFoundError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import operation
 from everloop.pipelines import artifacts, bundles, leases, queries, rules
+from everloop.pipelines.approvals import Approvals
 from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
 from everloop.pipelines.graph import Traced, trace
@@ -25,6 +26,7 @@ from everloop.pipelines.records import (
     Graph,
     PipelineRun,
     PipelineVersion,
+    Pool,
     RunOptions,
     StepRun,
 )
@@ -59,7 +61,7 @@ class RunFailedError(EverloopError):
     code = "pipelines.run-failed"
 
 
-class Pipelines(Schedules):
+class Pipelines(Schedules, Approvals):
     """Pipelines, their runs, schedules and triggers."""
 
     stage = "pipelines"
@@ -159,7 +161,7 @@ class Pipelines(Schedules):
         return self._wait(self.submit(pipeline, inputs, options=options))
 
     def _wait(self, run: PipelineRun) -> PipelineRun:
-        while run.status not in ENDED:
+        while run.status not in ENDED and run.status != "waiting":
             time.sleep(_POLL_S)
             run = self.get(run.id)
         return run
@@ -227,7 +229,7 @@ class Pipelines(Schedules):
             self.kernel.catalog,
             run_id,
             owner=leases.this_owner(),
-            also=("failed", "cancelled"),
+            also=("failed", "cancelled", "waiting"),
             now=self.kernel.clock.now(),
         )
         self._say_pinned(lease, run)
@@ -269,6 +271,7 @@ class Pipelines(Schedules):
         Returns:
             How many runs were executed.
         """
+        self.expire_approvals()
         count = 0
         while True:
             lease = leases.claim_next(
@@ -424,6 +427,23 @@ class Pipelines(Schedules):
         return self.get(run)
 
     @operation(
+        "PUT /pipeline-pools/{name}", needs="pipeline.write", emits="pipeline.pool_set", cli="pipeline pool"
+    )
+    def set_pool(self, name: str, *, slots: int) -> Pool:
+        """Let so many runs of a pool be executed at a time by workers; runs name their pool in their options.
+
+        A run that a person executes here and now does not wait for a slot.
+        """
+        if slots < 1:
+            raise InvalidPipelineInputError(
+                f"a pool of {slots} slots runs nothing. Give at least 1.", subject=f"pool:{name}"
+            )
+        with self.kernel.catalog.transaction() as connection:
+            queries.set_pool(connection, name, slots)
+            self.emit(connection, subject=f"pool:{name}", payload={"slots": slots})
+        return Pool(name=name, slots=slots)
+
+    @operation(
         "POST /pipeline-runs/{run}/requeue",
         needs="pipeline.run",
         emits="pipeline.run_queued",
@@ -457,8 +477,9 @@ class Pipelines(Schedules):
 
 
 def _check_refresh(traced: Traced, options: RunOptions) -> None:
-    unknown = sorted(set(options.refresh) - set(traced.steps))
+    names = {node.name for node in traced.graph.nodes}
+    unknown = sorted(set(options.refresh) - names)
     if unknown:
         raise InvalidPipelineInputError(
-            f"the pipeline {traced.graph.name} has no step {', '.join(unknown)}. Its steps are: {', '.join(traced.steps)}."
+            f"the pipeline {traced.graph.name} has no step {', '.join(unknown)}. Its steps are: {', '.join(sorted(names))}."
         )

@@ -28,12 +28,16 @@ import msgspec
 
 from everloop.core.durations import parse_duration
 from everloop.core.errors import InvalidInputError
+from everloop.core.sizes import parse_size
 from everloop.pipelines.records import StepOptions
 from everloop.pipelines.sources import module_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from contextlib import AbstractContextManager
     from datetime import timedelta
+
+    from everloop.pipelines.records import ApprovalRequest
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,6 +54,33 @@ class Tracer(Protocol):
 
     def call(self, step: AnyStep, arguments: dict[str, Any]) -> object:
         """Record a call; return what stands for its result."""
+        ...
+
+    def map(self, step: AnyStep, lists: tuple[Any, ...], shared: dict[str, Any]) -> object:
+        """Record a call for each item of lists; see `Step.map`."""
+        ...
+
+    def branch(
+        self,
+        condition: object,
+        then: AnyStep,
+        otherwise: AnyStep | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> object:
+        """Record a call that depends on a condition; see `control.when`."""
+        ...
+
+    def loop(self, body: AnyStep, start: object, until: AnyStep, at_most: int) -> object:
+        """Record the rounds of a loop; see `control.repeat`."""
+        ...
+
+    def ask(self, value: object, request: ApprovalRequest, name: str) -> object:
+        """Record a question to a person; see `control.approve`."""
+        ...
+
+    def inside(self, pipeline: str) -> AbstractContextManager[None]:
+        """Name the nodes of the block after a pipeline that is called by another one."""
         ...
 
 
@@ -76,9 +107,33 @@ class Step(Generic[P, R]):
         active = tracer.get()
         if active is None:
             return cast("R", self.function(*args, **kwargs))
+        return cast("R", active.call(self, self.bind(args, kwargs)))
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call by parameter name, defaults included."""
         bound = inspect.signature(self.function).bind(*args, **kwargs)
         bound.apply_defaults()
-        return cast("R", active.call(self, dict(bound.arguments)))
+        return dict(bound.arguments)
+
+    def map(self, *lists: Iterable[Any], **shared: Any) -> list[R]:  # noqa: ANN401 - arguments of any step
+        """Call the step for each item of a list: `score.map(models)`, `score.map(models, folds, table=rows)`.
+
+        Each call is a node of its own, cached and tried again alone; they run side by side where the executor has workers.
+
+        Args:
+            *lists: for the first parameters in order; of one length, known when the run is there.
+            **shared: arguments that are the same in every call.
+        """
+        active = tracer.get()
+        if active is not None:
+            return cast("list[R]", active.map(self, lists, shared))
+        columns = [list(items) for items in lists]
+        if not columns or len({len(items) for items in columns}) > 1:
+            raise InvalidStepError(
+                f"{self.name}.map() got lists of {', '.join(str(len(items)) for items in columns) or 'no'} items. Give lists of one length."
+            )
+        call = cast("Callable[..., R]", self.function)
+        return [call(*items, **shared) for items in zip(*columns, strict=True)]
 
     def with_(
         self,
@@ -90,9 +145,15 @@ class Step(Generic[P, R]):
         ttl: str | float | timedelta | None = None,
         on: tuple[str, ...] | None = None,
         name: str = "",
+        **resources: Any,  # noqa: ANN401 - each option has its own type
     ) -> Step[P, R]:
-        """Return the same step with other options; see `StepOptions` for their meaning. Durations read `"90s"`, `"7d"`."""
-        change = _options(retries=retries, backoff=backoff, timeout=timeout, cache=cache, ttl=ttl, on=on)
+        """Return the same step with other options; see `StepOptions` for their meaning.
+
+        Durations read `"90s"`, `"7d"`, sizes `"4GB"`. The `resources` are `priority`, `cpus`, `memory`, `gpus`, `env`.
+        """
+        change = _options(
+            retries=retries, backoff=backoff, timeout=timeout, cache=cache, ttl=ttl, on=on, **resources
+        )
         return Step(
             cast("Callable[P, R]", self.function),
             msgspec.structs.replace(self.options, **change),
@@ -114,6 +175,7 @@ class Step(Generic[P, R]):
 
 
 AnyStep = Step[Any, Any]
+_PLAIN_OPTIONS = ("retries", "cache", "on", "priority", "cpus", "gpus", "env")
 
 
 class Pipeline(Generic[P, R]):
@@ -130,8 +192,12 @@ class Pipeline(Generic[P, R]):
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run the function as it stands; inside another pipeline's trace its steps join that graph."""
-        return cast("R", self.function(*args, **kwargs))
+        """Run the function as it stands; inside another pipeline's trace its steps join that graph under its name."""
+        active = tracer.get()
+        if active is None:
+            return cast("R", self.function(*args, **kwargs))
+        with active.inside(self.name):
+            return cast("R", self.function(*args, **kwargs))
 
     @property
     def identity(self) -> str:
@@ -161,6 +227,11 @@ def step(
     cache: bool = ...,
     ttl: str | float | timedelta | None = ...,
     on: tuple[str, ...] = ...,
+    priority: int = ...,
+    cpus: float = ...,
+    memory: str | int = ...,
+    gpus: float = ...,
+    env: str = ...,
     name: str = ...,
 ) -> _StepMaker: ...
 def step(
@@ -235,9 +306,12 @@ def _options(**given: Any) -> dict[str, Any]:  # noqa: ANN401 - each option has 
         if name in {"backoff", "timeout", "ttl"}:
             if value is not None:
                 fields[f"{name}_s"] = parse_duration(value).total_seconds()
-        elif name not in {"retries", "cache", "on"}:
+        elif name == "memory":
+            if value is not None:
+                fields["memory_bytes"] = parse_size(value)
+        elif name not in _PLAIN_OPTIONS:
             raise InvalidStepError(
-                f"a step has no option {name!r}. It knows retries, backoff, timeout, cache, ttl, on, name."
+                f"a step has no option {name!r}. It knows backoff, timeout, ttl, memory, name, {', '.join(_PLAIN_OPTIONS)}."
             )
         elif value is not None:
             fields[name] = value

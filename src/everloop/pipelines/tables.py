@@ -44,6 +44,8 @@ pipeline_run = sa.Table(
     sa.Column("inputs", Json(dict[str, Artifact])),
     sa.Column("outputs", Json(list[Artifact])),
     sa.Column("options", Json(RunOptions), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("pool", sa.Text, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
@@ -60,6 +62,8 @@ step_run = sa.Table(
     sa.Column("node", sa.Text, primary_key=True),
     sa.Column("pipeline", sa.Text, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
+    # 0 for a node of the graph; the items of a map count from 1.
+    sa.Column("item", sa.Integer, nullable=False),
     sa.Column("status", sa.Text, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("key", Json(CacheKey)),
@@ -82,6 +86,30 @@ step_attempt = sa.Table(
     sa.Column("ended_at", Time),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("log", sa.Text, nullable=False),
+)
+
+step_approval = sa.Table(
+    "step_approval",
+    metadata,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("node", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("asked_at", Time, nullable=False),
+    sa.Column("expires_at", Time),
+    sa.Column("decision", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("decided_at", Time),
+    sa.Column("comment", sa.Text, nullable=False),
+    sa.Index("ix_step_approval_decision", "decision", "expires_at"),
+)
+
+pipeline_pool = sa.Table(
+    "pipeline_pool",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("slots", sa.Integer, nullable=False),
 )
 
 step_cache = sa.Table(

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from everloop.pipelines import pipeline, step
+from everloop.pipelines import pipeline, step, when
 from everloop.tracking import log
 
 
@@ -21,9 +21,36 @@ def second(rows: bytes) -> int:
     return len(rows)
 
 
+@step
+def cut(rows: bytes) -> list[bytes]:
+    return [rows[:2000], rows[2000:]]
+
+
+@step
+def is_long(size: int) -> bool:
+    return size > 100
+
+
+@step
+def total(sizes: list[int], size: int) -> int:
+    return sum(sizes) + size
+
+
+@step
+def shorten(size: int) -> int:
+    return -size
+
+
+@step
+def lengthen(size: int) -> int:
+    return 2 * size
+
+
 @pipeline
 def short(x: int) -> int:
-    return second(first(x))
+    rows = first(x)
+    size = second(rows)
+    return total(second.map(cut(rows)), when(is_long(size), shorten, lengthen)(size))
 
 
 @step(cache=False)

@@ -87,7 +87,7 @@ def test_a_pipeline_inside_a_pipeline_joins_its_graph() -> None:
     def outer() -> int:
         return inner(one())
 
-    assert [node.name for node in trace(outer).graph.nodes] == ["one", "total"]
+    assert [node.name for node in trace(outer).graph.nodes] == ["one", "inner.total"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from everloop.core.digests import digest_value
@@ -14,12 +12,8 @@ from everloop.pipelines.rules import (
     compare_keys,
     make_key,
     pause_s,
-    readiness,
     say_difference,
 )
-
-if TYPE_CHECKING:
-    from everloop.pipelines.records import StepStatus
 
 CODE = CodeClosure(
     digest=digest_value("code"),
@@ -61,20 +55,6 @@ def test_without_a_difference_or_an_earlier_run_the_sentence_says_that() -> None
 
 def test_pauses_double_up_to_a_minute() -> None:
     assert [pause_s(failures, 1.0) for failures in (1, 2, 3, 4, 20)] == [1.0, 2.0, 4.0, 8.0, 60.0]
-
-
-@pytest.mark.parametrize(
-    ("upstream", "expected"),
-    [
-        ([], "ready"),
-        (["done", "cached"], "ready"),
-        (["done", "running"], "wait"),
-        (["running", "failed"], "upstream_failed"),
-        (["cancelled"], "upstream_failed"),
-    ],
-)
-def test_a_step_starts_when_all_it_needs_is_there(upstream: list[StepStatus], expected: str) -> None:
-    assert readiness(upstream) == expected
 
 
 @pytest.mark.parametrize(

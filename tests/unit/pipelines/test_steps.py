@@ -51,7 +51,7 @@ def test_other_options_make_another_step_and_leave_the_first() -> None:
 def test_an_unknown_option_is_refused_with_the_known_ones() -> None:
     options: dict[str, Any] = {"gpu": 1}
 
-    with pytest.raises(InvalidStepError, match="no option 'gpu'. It knows retries"):
+    with pytest.raises(InvalidStepError, match="no option 'gpu'. It knows backoff"):
         step(**options)(double)
 
 

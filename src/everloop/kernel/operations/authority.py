@@ -38,7 +38,7 @@ ROLES: dict[str, tuple[str, ...]] = {
         "label.*",
         "object.*",
     ),
-    "approver": ("*.read", "model.approve"),
+    "approver": ("*.read", "model.approve", "pipeline.approve"),
     "auditor": ("*.read", "event.verify", "event.checkpoint"),
     "client": ("prediction.create", "label.create"),
 }

@@ -8,6 +8,7 @@ from everloop.pipelines.attempts import make_attempt
 
 if TYPE_CHECKING:
     from everloop.pipelines.executors.protocol import ExecutorContext, Outcome, Task
+    from everloop.pipelines.steps import AnyStep
 
 
 class InlineExecutor:
@@ -29,9 +30,11 @@ class InlineExecutor:
         """Run what was started."""
         del timeout_s
         tasks, self._waiting = self._waiting, []
-        return [
-            make_attempt(self._context.steps[task.node].function, task, self._context.store) for task in tasks
-        ]
+        return [make_attempt(self._step(task.node).function, task, self._context.store) for task in tasks]
+
+    def _step(self, node: str) -> AnyStep:
+        # An item of a map, `score[3]`, runs the step of its map.
+        return self._context.steps.get(node) or self._context.steps[node.rpartition("[")[0]]
 
     def close(self) -> None:
         """Forget what waits."""

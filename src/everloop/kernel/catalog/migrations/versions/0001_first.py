@@ -439,6 +439,11 @@ def upgrade() -> None:
     sa.Column('updated_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_pipeline'))
     )
+    op.create_table('pipeline_pool',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('slots', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_pipeline_pool'))
+    )
     op.create_table('pipeline_run',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('pipeline', sa.Text(), nullable=False),
@@ -453,6 +458,8 @@ def upgrade() -> None:
     sa.Column('inputs', sa.Text(), nullable=True),
     sa.Column('outputs', sa.Text(), nullable=True),
     sa.Column('options', sa.Text(), nullable=False),
+    sa.Column('priority', sa.Integer(), nullable=False),
+    sa.Column('pool', sa.Text(), nullable=False),
     sa.Column('error', sa.Text(), nullable=False),
     sa.Column('note', sa.Text(), nullable=False),
     sa.Column('fence', sa.BigInteger(), nullable=False),
@@ -550,6 +557,21 @@ def upgrade() -> None:
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('schedule_id', 'nominal', name=op.f('pk_schedule_tick'))
     )
+    op.create_table('step_approval',
+    sa.Column('run_id', sa.Text(), nullable=False),
+    sa.Column('node', sa.Text(), nullable=False),
+    sa.Column('pipeline', sa.Text(), nullable=False),
+    sa.Column('message', sa.Text(), nullable=False),
+    sa.Column('role', sa.Text(), nullable=False),
+    sa.Column('asked_at', sa.BigInteger(), nullable=False),
+    sa.Column('expires_at', sa.BigInteger(), nullable=True),
+    sa.Column('decision', sa.Text(), nullable=False),
+    sa.Column('decided_by', sa.Text(), nullable=False),
+    sa.Column('decided_at', sa.BigInteger(), nullable=True),
+    sa.Column('comment', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('run_id', 'node', name=op.f('pk_step_approval'))
+    )
+    op.create_index('ix_step_approval_decision', 'step_approval', ['decision', 'expires_at'], unique=False)
     op.create_table('step_attempt',
     sa.Column('run_id', sa.Text(), nullable=False),
     sa.Column('node', sa.Text(), nullable=False),
@@ -575,6 +597,7 @@ def upgrade() -> None:
     sa.Column('node', sa.Text(), nullable=False),
     sa.Column('pipeline', sa.Text(), nullable=False),
     sa.Column('position', sa.Integer(), nullable=False),
+    sa.Column('item', sa.Integer(), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('attempts', sa.Integer(), nullable=False),
     sa.Column('key', sa.Text(), nullable=True),
