@@ -5,6 +5,7 @@ python benchmarks/pipelines.py
 
 from __future__ import annotations
 
+import resource
 import statistics
 import tempfile
 import time
@@ -17,6 +18,7 @@ from everloop.data.service import Data
 from everloop.kernel.runtime import open_kernel
 from everloop.kernel.settings import Settings
 from everloop.pipelines import pipeline, step
+from everloop.pipelines.graph import trace
 from everloop.pipelines.service import Pipelines
 from everloop.tracking import Tracking
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from everloop.pipelines.steps import AnyPipeline
 
 STEPS = 100
+FAN = 200
+WIDE = 10_000
 ROUNDS = 5
 
 
@@ -45,6 +49,30 @@ def hundred(x: int) -> int:
 def none(x: int) -> int:
     """Do nothing: the cost of a run without steps."""
     return x
+
+
+@step
+def many(count: int) -> list[int]:
+    """Return the numbers below."""
+    return list(range(count))
+
+
+@step
+def total(xs: list[int]) -> int:
+    """Return the sum."""
+    return sum(xs)
+
+
+@pipeline
+def fan(x: int) -> int:
+    """Map over so many items and take them together."""
+    return total(add.map(many(x)))
+
+
+@pipeline
+def wide(x: int) -> int:
+    """Call the step ten thousand times and take the results together."""
+    return total([add(x) for _ in range(WIDE)])
 
 
 def floor_ms(folder: Path) -> float:
@@ -85,6 +113,16 @@ def main() -> None:
         process = (
             median_run_ms(pipelines, hundred, executor="process", cache=False, first=9) - empty
         ) / STEPS
+        pipelines.run(fan, {"x": 3}, executor="process", workers=2, cache=False)
+        began = time.perf_counter()
+        pipelines.run(fan, {"x": FAN}, executor="process", workers=2, cache=False)
+        fanned = time.perf_counter() - began
+        began = time.perf_counter()
+        trace(wide)
+        planned = time.perf_counter() - began
+        began = time.perf_counter()
+        pipelines.run(wide, {"x": 1}, cache=False)
+        widened = time.perf_counter() - began
         kernel.close()
     print(f"sqlite3 insert and commit (floor)   {floor:8.3f} ms")
     print(f"a run without steps                 {empty:8.2f} ms")
@@ -96,6 +134,12 @@ def main() -> None:
     )
     print(
         f"warm process step                   {process:8.3f} ms   {process / floor:6.1f} x floor   (reach: < 5 ms)"
+    )
+    print(f"1 -> {FAN} -> 1 on 2 processes         {fanned:8.2f} s    (reach: < 1 s)")
+    print(f"graph of {WIDE:,} steps, drawn       {planned:8.2f} s    (reach: < 1 s)")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(
+        f"graph of {WIDE:,} steps, run         {widened:8.2f} s    {widened / WIDE * 1000:.2f} ms a step, peak {peak:.0f} MB"
     )
 
 
