@@ -90,6 +90,17 @@ def test_inputs_are_options_with_a_help_of_their_own(tmp_path: Path) -> None:
     assert "Add numbers." in shown.stdout
     done = everloop(tmp_path, "-o", "json", "run", "typed.py:typed", "--x", "4", "--is-twice")
     assert json.loads(done.stdout)["status"] == "finished", done.stderr
+    run_id = json.loads(done.stdout)["run"]
+    again = everloop(tmp_path, "-o", "json", "pipeline", "rerun", run_id, "-p", "x=5", "--from", "add")
+    assert json.loads(again.stdout)["steps"] == [{"node": "add", "status": "done", "attempts": 1}], (
+        again.stderr
+    )
+    assert everloop(tmp_path, "pipeline", "graph", "typed.py:typed", "--svg", "flow.svg").returncode == 0
+    assert "<svg" in (tmp_path / "flow.svg").read_text()
+    assert (
+        json.loads(everloop(tmp_path, "-o", "json", "pipeline", "graph", "typed.py:typed").stdout)["name"]
+        == "typed"
+    )
     wrong = everloop(tmp_path, "run", "typed.py:typed", "--x", "4", "--is-twic", "true")
     assert (wrong.returncode, "Did you mean --is-twice?" in wrong.stderr) == (2, True)
     assert everloop(tmp_path, "run").returncode == 2
@@ -106,3 +117,32 @@ def test_a_run_that_asks_is_answered_and_resumed(tmp_path: Path) -> None:
     assert "queued" in answered.stdout, answered.stderr
     resumed = everloop(tmp_path, "-o", "json", "resume", run_id)
     assert json.loads(resumed.stdout)["status"] == "finished", resumed.stderr
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+
+import everloop as el
+
+print("training", sys.argv[1:])
+el.log(loss=0.5)
+if "--fail" in sys.argv:
+    raise ValueError("no rows")
+sys.exit(3 if "--stop" in sys.argv else 0)
+"""
+
+
+def test_a_script_is_tracked_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(SCRIPT)
+
+    done = everloop(tmp_path, "run", "train.py", "--lr", "0.1", "--fast")
+    assert (done.returncode, done.stdout) == (0, "training ['--lr', '0.1', '--fast']\n"), done.stderr
+    assert everloop(tmp_path, "run", "train.py", "--stop").returncode == 3
+    failed = everloop(tmp_path, "run", "train.py", "--fail")
+    assert (failed.returncode, "ValueError: no rows" in failed.stderr) == (1, True)
+
+    found = json.loads(everloop(tmp_path, "-o", "json", "runs", "ls").stdout)
+    assert [run["status"] for run in found] == ["failed", "failed", "finished"]
+    assert (found[2]["params"], found[2]["metrics"]) == ({"lr": 0.1, "fast": True}, {"loss": 0.5})
+    assert everloop(tmp_path, "run", "none.py").returncode == 2

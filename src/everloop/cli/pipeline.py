@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from everloop.cli import output
@@ -47,17 +49,42 @@ def show(name: str) -> None:
 
 @pipeline.command()
 @click.argument("target")
-def graph(target: str) -> None:
-    """Draw the graph of TARGET: FILE:PIPELINE or the name of a registered one."""
+@click.option(
+    "--svg", "file", type=click.Path(dir_okay=False, path_type=Path), help="Write a picture to this file."
+)
+def graph(target: str, file: Path | None) -> None:
+    """Draw the graph of TARGET: FILE:PIPELINE or the name of a registered one; `-o json` prints it as data."""
     from everloop.cli.run import find_target
     from everloop.pipelines.graph import draw, trace
+    from everloop.pipelines.picture import picture
 
     found = find_target(target)
-    if not isinstance(found, str):
-        click.echo(draw(trace(found).graph))
-        return
+    if isinstance(found, str):
+        with output.app() as loop:
+            shown = loop.pipelines.get_pipeline(found).graph
+    else:
+        shown = trace(found).graph
+    if file is not None:
+        file.write_text(picture(shown), encoding="utf-8")
+        output.note(f"wrote {file}")
+    elif output.session().form == "json":
+        output.echo_json(shown)
+    else:
+        click.echo(draw(shown))
+
+
+@pipeline.command()
+@click.argument("run_id")
+@click.option("--from", "from_step", default="", help="Compute this step and all after it again.")
+@click.option("--param", "-p", "params", multiple=True, help="Another value of an input, name=value.")
+def rerun(run_id: str, from_step: str, params: tuple[str, ...]) -> None:
+    """Run again what RUN_ID ran, with the same code, as a new run; unchanged steps come from the cache."""
+    from everloop.cli.run import parse_param, report, show_progress
+
+    inputs = dict(parse_param(item) for item in params)
     with output.app() as loop:
-        click.echo(draw(loop.pipelines.get_pipeline(found).graph))
+        done = loop.pipelines.rerun(run_id, inputs=inputs, from_step=from_step, listener=show_progress())
+        report(loop, done, explain=False)
 
 
 @pipeline.command()

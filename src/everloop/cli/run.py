@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from everloop.cli import output
+from everloop.cli.run_script import check_script, has_pipeline, run_script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of one command
     refresh: tuple[str, ...],
     explain: bool,  # noqa: FBT001 - a flag of the command line
 ) -> None:
-    """Run the pipeline TARGET: FILE, FILE:PIPELINE, or the name of a registered one.
+    """Run the pipeline TARGET: FILE, FILE:PIPELINE, or the name of a registered one. A FILE without a pipeline is run and tracked as it is.
 
     Its inputs are options: `everloop run flow.py --rows flights@v3 --trees 80`; `everloop run flow.py --help` lists them.
     """
@@ -58,6 +59,11 @@ def run(  # noqa: PLR0913, PLR0917 - the options of one command
         raise click.UsageError(
             "name what to run: FILE.py, FILE.py:PIPELINE, or a registered pipeline. `--help` shows more."
         )
+    script = Path(target)
+    if target.endswith(".py") and not has_pipeline(script):
+        check_script(script)
+        run_script(script, words)
+        return
     pipeline = find_target(target)
     inputs = dict(parse_param(item) for item in params) | parse_words(pipeline, words)
     with output.app() as loop:

@@ -308,6 +308,22 @@ def upstream_of(node: Node) -> set[str]:
     return {name for argument in taken for name in sources_of(argument)}
 
 
+def downstream_of(graph: Graph, name: str) -> tuple[str, ...]:
+    """Return a node and all that come after it.
+
+    Raises:
+        TraceError: the graph has no such node.
+    """
+    if all(node.name != name for node in graph.nodes):
+        known = ", ".join(node.name for node in graph.nodes)
+        raise TraceError(f"the pipeline {graph.name} has no step {name}. Its steps are: {known}.")
+    found = {name}
+    for node in graph.nodes:
+        if upstream_of(node) & found:
+            found.add(node.name)
+    return tuple(node.name for node in graph.nodes if node.name in found)
+
+
 def draw(graph: Graph) -> str:
     """Return the graph as text, one node a line with what it takes."""
     lines = [f"{graph.name}({', '.join(f'{name}: {kind}' for name, kind in graph.inputs.items())})"]

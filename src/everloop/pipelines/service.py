@@ -9,6 +9,8 @@ import builtins
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from everloop.core.digests import Digest, parse_digest
 from everloop.core.errors import EverloopError, NotFoundError
 from everloop.core.ids import new_id
@@ -17,7 +19,7 @@ from everloop.pipelines import artifacts, bundles, leases, queries, rules
 from everloop.pipelines.approvals import Approvals
 from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
-from everloop.pipelines.graph import Traced, trace
+from everloop.pipelines.graph import Traced, downstream_of, trace
 from everloop.pipelines.inputs import InvalidPipelineInputError, check_plain
 from everloop.pipelines.records import (
     ENDED,
@@ -235,6 +237,38 @@ class Pipelines(Schedules, Approvals):
         self._say_pinned(lease, run)
         self._execution.execute_bundle(lease, run.bundle, listener)
         return self.get(run_id)
+
+    def rerun(
+        self,
+        run_id: str,
+        *,
+        inputs: Mapping[str, object] | None = None,
+        from_step: str = "",
+        listener: Callable[[str, StepStatus, str], None] | None = None,
+    ) -> PipelineRun:
+        """Run again what a run ran: the same code, other inputs where given, as a new run that takes what is unchanged from the cache.
+
+        Args:
+            run_id: the run to repeat, however it ended.
+            inputs: by parameter name, in place of those it had.
+            from_step: compute this step and all that come after it although the cache holds them.
+            listener: called with (node, status, reason) at every change.
+
+        Raises:
+            NotImportableError: its code was never stored.
+            InvalidPipelineInputError: there is no such input or step.
+        """
+        run = self.get(run_id)
+        if run.bundle is None:
+            raise bundles.NotImportableError(
+                f"run {run_id} cannot be repeated: its pipeline {run.entry} cannot be imported by another process. Run it again.",
+                subject=f"run:{run_id}",
+            )
+        given = {name: artifacts.load(item, self._store) for name, item in run.inputs.items()}
+        with self._execution.code(run.bundle) as pipeline:
+            refresh = downstream_of(trace(pipeline).graph, from_step) if from_step else ()
+            options = msgspec.structs.replace(run.options, refresh=refresh)
+            return self._run_here(pipeline, {**given, **(inputs or {})}, options, listener, bundle=run.bundle)
 
     def result(self, run: PipelineRun | str) -> Any:  # noqa: ANN401 - what the user's pipeline returned
         """Return what a finished pipeline returned; a tuple when it returned several values.
