@@ -36,10 +36,12 @@ def flow(x: int = 2) -> int:
 """
 
 
-def everloop(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def everloop(folder: Path, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
     command = [sys.executable, "-m", "everloop", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, input=given
+    )
 
 
 def test_a_run_fails_is_resumed_explained_and_listed(tmp_path: Path) -> None:
@@ -49,6 +51,9 @@ def test_a_run_fails_is_resumed_explained_and_listed(tmp_path: Path) -> None:
     assert failed.returncode == 1, failed.stderr
     run_id = json.loads(failed.stdout)["run"]
     assert "the gate is shut" in everloop(tmp_path, "pipeline", "logs", run_id).stdout
+    looked = everloop(tmp_path, "debug", run_id, "check", given="p x + 100\nq\n")
+    assert "142" in looked.stdout, looked.stderr
+    assert "OSError: the gate is shut" in looked.stderr
 
     (tmp_path / "gate").touch()
     resumed = everloop(tmp_path, "-o", "json", "resume", run_id)

@@ -22,6 +22,7 @@ COMMANDS = {
     "doctor": "Check this installation and its home",
     "run": "Run a pipeline from a Python file",
     "resume": "Go on with a pipeline run at the steps that are missing",
+    "debug": "Look into a failed step, with its arguments and its code",
     "data": "Datasets: add, list, profile, check, compare",
     "features": "Feature views: save, materialise, look up, compare",
     "pipeline": "Pipelines, their runs and schedules",

@@ -18,14 +18,13 @@ import msgspec
 import sqlalchemy as sa
 
 from everloop.core.errors import EverloopError, InvalidInputError
-from everloop.pipelines import approvals, artifacts, keys, queries
+from everloop.pipelines import approvals, keys, queries
 from everloop.pipelines.attempts import read_binding
-from everloop.pipelines.executors.protocol import Binding, Task
+from everloop.pipelines.binding import Binder
+from everloop.pipelines.executors.protocol import Task
 from everloop.pipelines.graph import text_of
-from everloop.pipelines.inputs import File
 from everloop.pipelines.leases import LeaseLostError, guarded, this_owner
 from everloop.pipelines.plan import HAS_RESULT, Plan
-from everloop.pipelines.records import LIST
 from everloop.pipelines.rules import pause_s
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 
@@ -34,11 +33,10 @@ if TYPE_CHECKING:
 
     from everloop.kernel.operations import Kernel
     from everloop.pipelines.codecs.protocol import Store
-    from everloop.pipelines.executors.protocol import Executor, Outcome
+    from everloop.pipelines.executors.protocol import Binding, Executor, Outcome
     from everloop.pipelines.graph import Traced
     from everloop.pipelines.leases import Lease
     from everloop.pipelines.records import (
-        Argument,
         Artifact,
         CacheKey,
         Node,
@@ -60,12 +58,6 @@ class ConditionError(InvalidInputError):
     """What a branch decides by is no bool."""
 
     code = "pipelines.condition"
-
-
-class UnequalListsError(InvalidInputError):
-    """A map goes over lists of different lengths, or over what is no list."""
-
-    code = "pipelines.unequal-lists"
 
 
 class Engine:
@@ -117,7 +109,8 @@ class Engine:
         self._waiting: set[str] = set()
         # Arguments of the items of maps, by the name of the item.
         self._given: dict[str, dict[str, Binding]] = {}
-        self._restore_items()
+        self._binder = Binder(self._plan, run.inputs, self._outputs, store)
+        self._plan.restore_items(run.steps)
 
     def drive(self) -> None:
         """Run to the end, or until only people can bring it further.
@@ -174,9 +167,7 @@ class Engine:
             self._end(node.name, "failed", reason=str(error))
 
     def _begin(self, node: Node) -> None:
-        bindings = self._given.get(node.name) or {
-            name: self._bind(argument) for name, argument in node.arguments.items()
-        }
+        bindings = self._given.get(node.name) or self._binder.arguments(node)
         step = self._step(node)
         key = self._keys.key(step, bindings, outputs=node.outputs)
         self._key[node.name] = key
@@ -208,7 +199,7 @@ class Engine:
     def _is_wanted(self, node: Node) -> bool:
         if node.condition is None:
             return True
-        value = read_binding(self._bind(node.condition), self._store)
+        value = read_binding(self._binder.bind(node.condition), self._store)
         if not isinstance(value, bool):
             raise ConditionError(
                 f"{node.name} runs when {text_of(node.condition)} is true, but that is a {type(value).__name__}. Return a bool.",
@@ -220,16 +211,10 @@ class Engine:
 
     def _expand(self, node: Node) -> None:
         """Make a node of each item of the lists that a map goes over."""
-        bindings = {name: self._bind(argument) for name, argument in node.arguments.items()}
-        lists = {name: self._items(node, name, bindings[name]) for name in node.mapped}
-        lengths = {len(items) for items in lists.values()}
-        if len(lengths) > 1:
-            sizes = ", ".join(f"{name} has {len(items)}" for name, items in lists.items())
-            raise UnequalListsError(f"{node.name}.map() goes over lists of one length, but {sizes}.")
         made = []
-        for number, items in enumerate(zip(*lists.values(), strict=True)):
+        for number, given in enumerate(self._binder.items(node)):
             item = msgspec.structs.replace(node, name=f"{node.name}[{number}]", kind="step", condition=None)
-            self._given[item.name] = bindings | dict(zip(lists, items, strict=True))
+            self._given[item.name] = given
             made.append(item)
         fresh = self._plan.expand(node.name, made, self._known)
         names = [item.name for item in made]
@@ -242,20 +227,6 @@ class Engine:
         if not fresh:
             self._close_map(node.name)
 
-    def _items(self, node: Node, name: str, binding: Binding) -> list[Binding]:
-        if binding.kind in {"list", "tuple"}:
-            return binding.items
-        value = read_binding(binding, self._store)
-        if not isinstance(value, list | tuple):
-            raise UnequalListsError(
-                f"{node.name}.map() goes over {name}, which is a {type(value).__name__}. Return a list.",
-            )
-        where = f"an item of {name} of {node.name}"
-        return [
-            Binding(kind="artifact", artifact=artifacts.dump(item, self._store, where=where))
-            for item in value
-        ]
-
     def _close_map(self, name: str) -> None:
         """End a map whose items have all ended."""
         states = [self._plan.status[item] for item in self._plan.items[name]]
@@ -266,12 +237,6 @@ class Engine:
             return
         is_cached = bool(states) and all(state == "cached" for state in states)
         self._end(name, "cached" if is_cached else "done", reason=f"{len(states):,} items")
-
-    def _restore_items(self) -> None:
-        """Know the items of maps that were done before."""
-        for step in self._run.steps:
-            if step.item:
-                self._plan.restore(step.node.rpartition("[")[0], step.node)
 
     # -- people ----------------------------------------------------------------------------------------------------
 
@@ -366,7 +331,7 @@ class Engine:
         has_failed = any(status in _FAILED for status in self._plan.status.values())
         status = "failed" if has_failed else "finished"
         error = "; ".join(self._errors)
-        outputs = [] if has_failed else self._results()
+        outputs = [] if has_failed else self._binder.result(self._traced.graph.result)
         change = {"status": status, "error": error, "outputs": outputs, "ended_at": self._kernel.clock.now()}
         with guarded(self._kernel.catalog, self._lease) as connection:
             self._apply(connection)
@@ -374,58 +339,6 @@ class Engine:
             self._tracking.finish_run(
                 self._run.id, status="failed" if has_failed else "finished", error=error
             )
-
-    def _results(self) -> list[Artifact]:
-        """Return the artifacts of the pipeline's result, one for each item of a tuple; None stands for what was skipped."""
-        result = self._traced.graph.result
-        arguments = result.items if result.kind == "tuple" else [result]
-        found: list[Artifact] = []
-        for argument in arguments:
-            binding = self._bind(argument) if self._plan.is_there(argument) else None
-            if binding is not None and binding.artifact is not None:
-                found.append(binding.artifact)
-                continue
-            value = None if binding is None else read_binding(binding, self._store)
-            found.append(artifacts.dump(value, self._store, where="the result"))
-        return found
-
-    def _bind(self, argument: Argument) -> Binding:
-        """Return an argument with its values by reference."""
-        match argument.kind:
-            case "input":
-                return Binding(kind="artifact", artifact=self._run.inputs[argument.name])
-            case "step":
-                return self._bind_result(self._plan.nodes[argument.name], argument.item)
-            case "either":
-                chosen = self._plan.chosen(argument)
-                if chosen is None:
-                    raise AssertionError("a node starts only when what it takes is there")
-                return self._bind(chosen)
-            case "value" | "file":
-                value = File(argument.value) if argument.kind == "file" else argument.value
-                artifact = artifacts.dump(value, self._store, where="a constant")
-                return Binding(kind="artifact", artifact=artifact)
-            case kind:
-                items = [self._bind(item) for item in argument.items]
-                return Binding(kind=kind, items=items, keys=argument.keys if kind == "dict" else [])
-
-    def _bind_result(self, node: Node, item: int | None) -> Binding:
-        if node.kind == "approval":
-            return self._bind(node.arguments["value"])
-        if node.kind == "map":
-            return Binding(
-                kind="list", items=[self._bind_outputs(one, node) for one in self._plan.items[node.name]]
-            )
-        if item is not None:
-            return Binding(kind="artifact", artifact=self._outputs[node.name][item])
-        return self._bind_outputs(node.name, node)
-
-    def _bind_outputs(self, name: str, node: Node) -> Binding:
-        outputs = self._outputs.get(name, [])
-        if node.outputs is None:
-            return Binding(kind="artifact", artifact=outputs[0])
-        items = [Binding(kind="artifact", artifact=artifact) for artifact in outputs]
-        return Binding(kind="list" if node.outputs == LIST else "tuple", items=items)
 
     # -- writes ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from everloop.pipelines.graph import sources_of, upstream_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from everloop.pipelines.records import Argument, Node, StepStatus
+    from everloop.pipelines.records import Argument, Node, StepRun, StepStatus
 
 Move = Literal["try", "skip", "fail"]
 
@@ -104,10 +104,12 @@ class Plan:
                 self.offer(node.name)
         return fresh
 
-    def restore(self, name: str, item: str) -> None:
-        """Know an item of a map whose items were made in an earlier execution, in their order."""
-        if self.status.get(name) in HAS_RESULT:
-            self.items.setdefault(name, []).append(item)
+    def restore_items(self, steps: Iterable[StepRun]) -> None:
+        """Know the items of maps that were done in an earlier execution."""
+        for step in steps:
+            name = step.node.rpartition("[")[0]
+            if step.item and self.status.get(name) in HAS_RESULT:
+                self.items.setdefault(name, []).append(step.node)
 
     def has_open_items(self, name: str) -> bool:
         """Say whether items of a map have not ended."""

@@ -41,8 +41,10 @@ from everloop.tracking.capture import capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from everloop.kernel.operations import Kernel
+    from everloop.pipelines.debugging import Call
     from everloop.pipelines.records import StepStatus
     from everloop.pipelines.resolution import TableReader
     from everloop.pipelines.steps import AnyPipeline
@@ -294,6 +296,16 @@ class Pipelines(Schedules, Approvals):
             raise RunFailedError(f"step {node} of run {found.id} has no result.", subject=f"run:{found.id}")
         values = [artifacts.load(item, self._store) for item in step.outputs]
         return values[0] if len(values) == 1 else tuple(values)
+
+    def reopened(self, run_id: str, node: str) -> AbstractContextManager[Call]:
+        """Give a step's function and arguments as they were in a run, for the length of a block; see `debugging`.
+
+        Raises:
+            NoSuchStepError, NotStartedError, NotImportableError: as named.
+        """
+        from everloop.pipelines.debugging import reopened
+
+        return reopened(self._execution, self.get(run_id), node, self._store)
 
     def work(self, *, once: bool = False, lease_s: float = leases.LEASE_S) -> int:
         """Claim and execute queued runs, and runs whose process went away.
