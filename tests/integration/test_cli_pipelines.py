@@ -106,6 +106,7 @@ def test_inputs_are_options_with_a_help_of_their_own(tmp_path: Path) -> None:
         json.loads(everloop(tmp_path, "-o", "json", "pipeline", "graph", "typed.py:typed").stdout)["name"]
         == "typed"
     )
+    assert everloop(tmp_path, "pipeline", "lint", "typed.py:typed").returncode == 0
     wrong = everloop(tmp_path, "run", "typed.py:typed", "--x", "4", "--is-twic", "true")
     assert (wrong.returncode, "Did you mean --is-twice?" in wrong.stderr) == (2, True)
     assert everloop(tmp_path, "run").returncode == 2

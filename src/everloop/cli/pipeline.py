@@ -74,6 +74,23 @@ def graph(target: str, file: Path | None) -> None:
 
 
 @pipeline.command()
+@click.argument("target")
+def lint(target: str) -> None:
+    """Name what in the steps of TARGET, FILE:PIPELINE, may change without its inputs; exit code 1 when there is any."""
+    from everloop.cli.run import find_target
+    from everloop.pipelines.graph import trace
+    from everloop.pipelines.lint import lint as look
+
+    found = find_target(target)
+    if isinstance(found, str):
+        raise click.UsageError(f"{target} is no file. Write FILE.py:PIPELINE.")
+    remarks = look(trace(found).steps.values())
+    output.table(remarks, ["step", "function", "line", "what", "advice"])
+    if remarks:
+        raise SystemExit(1)
+
+
+@pipeline.command()
 @click.argument("run_id")
 @click.option("--from", "from_step", default="", help="Compute this step and all after it again.")
 @click.option("--param", "-p", "params", multiple=True, help="Another value of an input, name=value.")
