@@ -1,12 +1,19 @@
 """What a step costs: durable in process, from the cache, in a warm process; beside a bare SQLite commit of the same pragmas.
 
-python benchmarks/pipelines.py
+python benchmarks/pipelines.py [--peers PYTHON]
+
+With `--peers` a chain of steps runs in Prefect, Dagster and Metaflow as well, as far as that interpreter has them:
+`python -m venv peers && peers/bin/pip install --group peers-pipelines`.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import resource
 import statistics
+import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -100,6 +107,9 @@ def median_run_ms(
 
 def main() -> None:
     """Print the figures as ratios to the floor."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--peers", default="", help="an interpreter with prefect, dagster and metaflow")
+    asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         kernel = open_kernel(Settings(home=folder / ".everloop"))
@@ -141,6 +151,25 @@ def main() -> None:
     print(
         f"graph of {WIDE:,} steps, run         {widened:8.2f} s    {widened / WIDE * 1000:.2f} ms a step, peak {peak:.0f} MB"
     )
+    if asked.peers:
+        print_peers(asked.peers, inline)
+
+
+def print_peers(python: str, ours: float) -> None:
+    """Print what a step costs in other engines, beside ours."""
+    script = Path(__file__).with_name("pipelines_peers.py")
+    for engine, steps in (("prefect", 50), ("dagster", 50), ("metaflow", 8)):
+        environment = os.environ | {"PREFECT_LOGGING_LEVEL": "ERROR", "DAGSTER_DISABLE_TELEMETRY": "1"}
+        command = [python, str(script), engine, str(steps)]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=180, check=True, env=environment
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            print(f"{engine:35} did not run: {str(error)[:80]}")
+            continue
+        spent = json.loads(done.stdout.strip().rpartition("\n")[2])["ms"]
+        print(f"a step in {engine:25} {spent:8.1f} ms   {spent / ours:6.1f} x ours")
 
 
 if __name__ == "__main__":
