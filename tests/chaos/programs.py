@@ -61,6 +61,15 @@ def schedule(home: str, url: str, skew_s: str, minutes: str, start: str) -> None
     kernel.close()
 
 
+def schedule_and_die(home: str, url: str, number: str, start: str, hours: str) -> None:
+    """Make one pass of a scheduler that missed some hours, and die at a commit point of it."""
+    kernel, pipelines = open_pipelines(home, url)
+    kill_at_commit(kernel.catalog, int(number))
+    pipelines.tick(SystemClock().now().fromisoformat(start) + timedelta(hours=float(hours)))
+    print("done", flush=True)
+    kernel.close()
+
+
 def wait_until(path: Path, timeout_s: float = 30) -> None:
     until = time.monotonic() + timeout_s
     while not path.exists() and time.monotonic() < until:
@@ -72,5 +81,6 @@ if __name__ == "__main__":
         "run_and_die": run_and_die,
         "work": work,
         "schedule": schedule,
+        "schedule_and_die": schedule_and_die,
     }
     programs[sys.argv[1]](*sys.argv[2:])

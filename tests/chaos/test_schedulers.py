@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from everloop.tracking import Tracking
 
 if TYPE_CHECKING:
     from everloop.kernel.operations import Kernel
+    from everloop.pipelines.schedule_records import CatchUp
 
 pytestmark = [pytest.mark.chaos, pytest.mark.integration, pytest.mark.slow]
 HERE = Path(__file__).parent
@@ -58,4 +60,34 @@ def test_a_thousand_ticks_start_a_thousand_runs(any_kernel: Kernel, monkeypatch:
     runs = pipelines.runs(pipeline="short", limit=5000)
     assert {run.id for run in runs} == {tick.run for tick in pipelines.ticks(plan.id, limit=5000)}
     assert len(runs) == TICKS
+    sys.modules.pop("short", None)
+
+
+@pytest.mark.parametrize(("catch_up", "owed"), [("all", 6), ("latest", 1), ("none", 0)])
+def test_a_killed_scheduler_loses_and_repeats_no_tick_its_policy_owes(
+    any_kernel: Kernel, monkeypatch: pytest.MonkeyPatch, catch_up: CatchUp, owed: int
+) -> None:
+    monkeypatch.syspath_prepend(str(HERE / "project"))
+    from short import short  # on the path of this test only
+
+    pipelines = Pipelines(any_kernel, data=Data(any_kernel), tracking=Tracking(any_kernel))
+    pipelines.register(short)
+    plan = pipelines.add_schedule(
+        "short", cron="0 * * * *", timezone="Europe/Paris", inputs={"x": 1}, catch_up=catch_up
+    )
+    begin = plan.seen_until.replace(minute=0, second=0, microsecond=0)
+    settings = any_kernel.settings
+    common = [sys.executable, str(HERE / "programs.py"), "schedule_and_die"]
+    place = [str(settings.home), settings.catalog_address]
+
+    for number in ("1", "2", "3") if owed else ("1",):
+        died = subprocess.run(
+            [*common, *place, number, begin.isoformat(), "6.5"], capture_output=True, timeout=120, check=False
+        )
+        assert died.returncode != 0 or owed <= 1
+    pipelines.tick(begin + timedelta(hours=6.5))
+
+    ticks = pipelines.ticks(plan.id)
+    assert len({tick.nominal for tick in ticks}) == len(ticks) == owed
+    assert {tick.run for tick in ticks} == {run.id for run in pipelines.runs(pipeline="short")}
     sys.modules.pop("short", None)

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from everloop.cli import output
+from everloop.cli import output, pipeline_schedule
 from everloop.cli.pipeline_approvals import approvals, approve, pool, reject
 
 _RUN_COLUMNS = ["id", "created_at", "pipeline", "status", "error"]
-_SCHEDULE_COLUMNS = ["id", "pipeline", "cron", "timezone", "dataset", "catch_up", "is_paused"]
 
 
 @click.group()
@@ -176,78 +175,5 @@ def explain(run_id: str) -> None:
         output.table(loop.pipelines.explain(run_id), ["node", "status", "sentence", "opaque"])
 
 
-@pipeline.command()
-@click.argument("name")
-@click.option("--cron", default="", help="Five fields, for example '0 6 * * 1'.")
-@click.option("--timezone", default="UTC", show_default=True, help="IANA name for the cron fields.")
-@click.option("--dataset", default="", help="Run for each new version of this dataset instead.")
-@click.option(
-    "--dataset-input", default="", help="Parameter that gets the version; the dataset's name by default."
-)
-@click.option("--param", "-p", "params", multiple=True, help="An input as name=value.")
-@click.option(
-    "--catch-up",
-    type=click.Choice(["latest", "all", "none"]),
-    default="latest",
-    show_default=True,
-    help="For missed ticks.",
-)
-def schedule(
-    name: str,
-    cron: str,
-    timezone: str,
-    dataset: str,
-    dataset_input: str,
-    params: tuple[str, ...],
-    catch_up: str,
-) -> None:
-    """Start runs of the registered pipeline NAME by time or by new data."""
-    from everloop.cli.run import parse_param
-
-    inputs = dict(parse_param(item) for item in params)
-    with output.app() as loop:
-        made = loop.pipelines.add_schedule(
-            name,
-            cron=cron,
-            timezone=timezone,
-            dataset=dataset,
-            dataset_input=dataset_input,
-            inputs=inputs,
-            catch_up=catch_up,  # type: ignore[arg-type] # one of the three choices
-        )
-    output.record(made)
-
-
-@pipeline.command()
-def schedules() -> None:
-    """List schedules and triggers."""
-    with output.app() as loop:
-        output.table(loop.pipelines.schedules(), _SCHEDULE_COLUMNS)
-
-
-@pipeline.command()
-@click.argument("schedule_id")
-def pause(schedule_id: str) -> None:
-    """Stop SCHEDULE_ID from starting runs."""
-    with output.app() as loop:
-        output.record(loop.pipelines.pause_schedule(schedule_id))
-
-
-@pipeline.command()
-@click.argument("schedule_id")
-def start(schedule_id: str) -> None:
-    """Let SCHEDULE_ID start runs again, from now on."""
-    with output.app() as loop:
-        output.record(loop.pipelines.start_schedule(schedule_id))
-
-
-@pipeline.command()
-@click.argument("schedule_id")
-def ticks(schedule_id: str) -> None:
-    """List the latest ticks of SCHEDULE_ID and the runs they started."""
-    with output.app() as loop:
-        output.table(loop.pipelines.ticks(schedule_id), ["nominal", "run", "created_at"])
-
-
-for _command in (approvals, approve, reject, pool):
+for _command in (approvals, approve, reject, pool, *pipeline_schedule.COMMANDS):
     pipeline.add_command(_command)

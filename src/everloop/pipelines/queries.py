@@ -14,16 +14,12 @@ from everloop.pipelines.records import (
     CacheKey,
     PipelineRun,
     PipelineVersion,
-    Schedule,
     StepRun,
-    Tick,
 )
 from everloop.pipelines.tables import (
     pipeline,
     pipeline_pool,
     pipeline_run,
-    schedule,
-    schedule_tick,
     step_attempt,
     step_run,
 )
@@ -224,26 +220,6 @@ def to_version(row: _Row) -> PipelineVersion:
     return PipelineVersion(
         name=row.name, bundle=Digest(row.bundle), entry=row.entry, graph=row.graph, updated_at=row.updated_at
     )
-
-
-def read_schedules(connection: sa.Connection, *, schedule_id: str = "", lock: bool = False) -> list[Schedule]:
-    """Return the schedules, or one of them; with `lock` those rows wait for no other scheduler on PostgreSQL."""
-    query = sa.select(schedule).order_by(schedule.c.id)
-    if schedule_id:
-        query = query.where(schedule.c.id == schedule_id)
-    if lock and connection.dialect.name == "postgresql":
-        query = query.with_for_update()
-    return [Schedule(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - SQLAlchemy's public name
-
-
-def read_ticks(connection: sa.Connection, schedule_id: str, limit: int) -> list[Tick]:
-    """Return the latest ticks of a schedule."""
-    query = sa.select(schedule_tick).where(schedule_tick.c.schedule_id == schedule_id)
-    rows = connection.execute(query.order_by(schedule_tick.c.nominal.desc()).limit(limit))
-    return [
-        Tick(schedule=row.schedule_id, nominal=row.nominal, run=row.run_id, created_at=row.created_at)
-        for row in rows
-    ]
 
 
 def require_pipeline(connection: sa.Connection, name: str) -> tuple[PipelineVersion, str]:

@@ -24,7 +24,6 @@ StepStatus = Literal[
 NodeKind = Literal["step", "map", "approval"]
 Decision = Literal["", "approved", "rejected", "expired"]
 AttemptStatus = Literal["running", "done", "failed", "timed_out", "lost"]
-CatchUp = Literal["latest", "all", "none"]
 Json = Any
 """A plain value: what JSON holds. It is what users pass as params, so no narrower type exists."""
 
@@ -268,40 +267,3 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     removed: list[str]
     opaque: list[str]
     sentence: str
-
-
-class Schedule(msgspec.Struct, frozen=True, kw_only=True):
-    """What starts runs of a pipeline: a cron expression in a time zone, or new versions of a dataset.
-
-    Attributes:
-        cron: five fields; empty for a trigger.
-        timezone: IANA name.
-        dataset: name of the dataset whose new versions start a run; empty for a cron schedule.
-        inputs: plain params and dataset refs for each run; a trigger passes the version under `dataset_input`.
-        catch_up: what happens to ticks that no scheduler saw: only the `latest`, `all`, or `none`.
-        position: of the last event a trigger has seen.
-        seen_until: nominal time up to which ticks were considered.
-    """
-
-    id: str
-    pipeline: str
-    cron: str = ""
-    timezone: str = "UTC"
-    dataset: str = ""
-    dataset_input: str = ""
-    inputs: dict[str, Json] = {}
-    catch_up: CatchUp = "latest"
-    is_paused: bool = False
-    created_at: datetime
-    seen_until: datetime
-    position: int = 0
-    options: RunOptions = RunOptions()
-
-
-class Tick(msgspec.Struct, frozen=True, kw_only=True):
-    """One nominal time, or one event, for which a schedule started a run."""
-
-    schedule: str
-    nominal: str
-    run: str
-    created_at: datetime

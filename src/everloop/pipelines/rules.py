@@ -1,21 +1,16 @@
-"""Decisions of pipelines without I/O: cache keys and what differs in them, pauses, ticks that are due, states of steps.
+"""Decisions of pipelines without I/O: cache keys and what differs in them, pauses.
 
 Tests: tests/unit/pipelines/test_rules.py, tests/property/test_cache_keys.py.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
-from cronsim import CronSim, CronSimError
 
 from everloop.core.digests import digest_value
-from everloop.core.errors import InvalidInputError
-from everloop.pipelines.records import CacheKey, CatchUp, Explanation
+from everloop.pipelines.records import CacheKey, Explanation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,14 +19,6 @@ if TYPE_CHECKING:
     from everloop.pipelines.records import StepRun
 
 _LONGEST_PAUSE_S = 60.0
-# More missed ticks than this are not made up, whatever the policy: a schedule of every minute that slept for a month.
-_MOST_TICKS = 1000
-
-
-class InvalidScheduleError(InvalidInputError):
-    """A cron expression or a time zone is not one."""
-
-    code = "pipelines.invalid-schedule"
 
 
 class KeyDifference(msgspec.Struct, frozen=True, kw_only=True):
@@ -111,44 +98,3 @@ def explain(step: StepRun, nearest: tuple[CacheKey, str] | None) -> Explanation:
 def pause_s(failures: int, first_s: float) -> float:
     """Return how long to wait after that many failed attempts: doubling, at most a minute."""
     return min(first_s * 2.0 ** max(failures - 1, 0), _LONGEST_PAUSE_S)
-
-
-def check_schedule(cron: str, timezone: str) -> None:
-    """Refuse an expression or a zone that cannot be read.
-
-    Raises:
-        InvalidScheduleError: with the reason.
-    """
-    try:
-        next(CronSim(cron, datetime(2020, 1, 1, tzinfo=ZoneInfo(timezone))))
-    except (CronSimError, StopIteration) as error:
-        raise InvalidScheduleError(
-            f"{cron!r} is no cron expression: {error}. Write five fields, for example `0 6 * * 1`."
-        ) from error
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise InvalidScheduleError(
-            f"{timezone!r} is no time zone. Use an IANA name such as Europe/Zurich."
-        ) from error
-
-
-def due_ticks(
-    *, cron: str, timezone: str, seen_until: datetime, now: datetime, catch_up: CatchUp
-) -> list[datetime]:
-    """Return the nominal times after `seen_until` up to `now` for which a run is owed, oldest first, in UTC.
-
-    `latest` owes one run for any number of missed ticks, `all` owes each of them, `none` owes a tick only within
-    the minute after it.
-    """
-    kept: deque[datetime] = deque(maxlen=_MOST_TICKS)
-    moments = CronSim(cron, seen_until.astimezone(ZoneInfo(timezone)))
-    for moment in moments:
-        tick = moment.astimezone(UTC)
-        if tick > now:
-            break
-        kept.append(tick)
-    ticks = list(kept)
-    if catch_up == "all":
-        return ticks
-    if catch_up == "none":
-        return [tick for tick in ticks[-1:] if now - tick <= timedelta(minutes=1)]
-    return ticks[-1:]

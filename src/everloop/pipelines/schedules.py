@@ -6,22 +6,25 @@ who inserts it inserts the run in the same transaction. Tests: tests/unit/pipeli
 
 from __future__ import annotations
 
+import heapq
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from everloop.core.ids import new_id
-from everloop.pipelines import queries
-from everloop.pipelines.rules import due_ticks
+from everloop.pipelines import queries, schedule_queries
+from everloop.pipelines.moments import due
+from everloop.pipelines.schedule_records import UpcomingTick
 from everloop.pipelines.tables import schedule, schedule_tick
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from datetime import datetime
 
     from everloop.kernel.events.log import Event
     from everloop.kernel.operations import Kernel
-    from everloop.pipelines.records import Schedule
+    from everloop.pipelines.schedule_records import Schedule
 
 VERSIONED = "dataset.versioned"
 _EVENTS = 1000
@@ -30,21 +33,49 @@ _EVENTS = 1000
 def tick(kernel: Kernel, now: datetime) -> list[str]:
     """Start every run that is owed at `now`; return the ids of the runs this pass started."""
     with kernel.catalog.read() as connection:
-        plans = [plan for plan in queries.read_schedules(connection) if not plan.is_paused]
+        plans = [plan for plan in schedule_queries.read_schedules(connection) if not plan.is_paused]
     started: list[str] = []
     for plan in plans:
-        started += _tick_cron(kernel, plan, now) if plan.cron else _tick_trigger(kernel, plan, now)
+        started += _tick_time(kernel, plan, now) if plan.rhythm else _tick_trigger(kernel, plan, now)
     return started
 
 
-def _tick_cron(kernel: Kernel, plan: Schedule, now: datetime) -> list[str]:
-    moments = due_ticks(
-        cron=plan.cron, timezone=plan.timezone, seen_until=plan.seen_until, now=now, catch_up=plan.catch_up
+def upcoming(plans: Iterable[Schedule], *, after: datetime, until: datetime) -> Iterator[UpcomingTick]:
+    """Yield the ticks of schedules after `after` up to `until` in order of time."""
+    return heapq.merge(
+        *(_upcoming(plan, after, until) for plan in plans if not plan.is_paused),
+        key=lambda tick: (tick.at, tick.schedule),
     )
+
+
+def _upcoming(plan: Schedule, after: datetime, until: datetime) -> Iterator[UpcomingTick]:
+    if plan.rhythm is None:
+        return
+    for moment in plan.rhythm.between(max(after, plan.seen_until), until):
+        yield UpcomingTick(
+            at=moment.at,
+            local=_local(moment.at, plan),
+            schedule=plan.id,
+            pipeline=plan.pipeline,
+            timezone=plan.timezone,
+            note=moment.note,
+        )
+
+
+def _local(moment: datetime, plan: Schedule) -> str:
+    return moment.astimezone(ZoneInfo(plan.timezone)).isoformat()
+
+
+def _tick_time(kernel: Kernel, plan: Schedule, now: datetime) -> list[str]:
+    if plan.rhythm is None:
+        return []
     started: list[str] = []
-    for moment in moments:
+    for moment in due(plan.rhythm, seen_until=plan.seen_until, now=now, catch_up=plan.catch_up):
+        inputs = (
+            {**plan.inputs, plan.nominal_input: _local(moment, plan)} if plan.nominal_input else plan.inputs
+        )
         with kernel.catalog.transaction() as connection:
-            started += _fire(connection, kernel, plan, moment.isoformat(), plan.inputs, now)
+            started += _fire(connection, kernel, plan, moment.isoformat(), inputs, now)
             later = sa.and_(schedule.c.id == plan.id, schedule.c.seen_until < moment)
             connection.execute(schedule.update().where(later).values(seen_until=moment))
     return started

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
-
 from everloop.core.digests import digest_value
 from everloop.pipelines.closure import CodeClosure
 from everloop.pipelines.rules import (
-    InvalidScheduleError,
-    check_schedule,
     compare_keys,
     make_key,
     pause_s,
@@ -55,18 +51,3 @@ def test_without_a_difference_or_an_earlier_run_the_sentence_says_that() -> None
 
 def test_pauses_double_up_to_a_minute() -> None:
     assert [pause_s(failures, 1.0) for failures in (1, 2, 3, 4, 20)] == [1.0, 2.0, 4.0, 8.0, 60.0]
-
-
-@pytest.mark.parametrize(
-    ("cron", "zone", "message"),
-    [
-        ("* * *", "UTC", "is no cron expression"),
-        ("61 * * * *", "UTC", "is no cron expression"),
-        ("0 0 31 2 *", "UTC", "is no cron expression"),
-        ("0 6 * * *", "Europe/Nowhere", "is no time zone"),
-        ("0 6 * * *", "../etc", "is no time zone"),
-    ],
-)
-def test_a_schedule_that_never_fires_is_refused(cron: str, zone: str, message: str) -> None:
-    with pytest.raises(InvalidScheduleError, match=message):
-        check_schedule(cron, zone)

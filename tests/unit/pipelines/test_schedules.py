@@ -12,14 +12,14 @@ import pytest
 from everloop.data.service import Data
 from everloop.pipelines import Pipelines
 from everloop.pipelines.inputs import InvalidPipelineInputError
-from everloop.pipelines.rules import InvalidScheduleError, due_ticks
+from everloop.pipelines.moments import InvalidScheduleError, Rhythm, due
 from everloop.tracking import Tracking
 
 if TYPE_CHECKING:
     from tests.unit.pipelines.conftest import Project
 
     from everloop.kernel.operations import Kernel
-    from everloop.pipelines.records import CatchUp
+    from everloop.pipelines.schedule_records import CatchUp
 
 FLOW = """
     from everloop.pipelines import pipeline, step
@@ -42,7 +42,7 @@ def at(*fields: int) -> datetime:
 def ticks(
     cron: str, since: datetime, until: datetime, *, zone: str = "Europe/Zurich", catch_up: CatchUp = "all"
 ) -> list[datetime]:
-    return due_ticks(cron=cron, timezone=zone, seen_until=since, now=until, catch_up=catch_up)
+    return due(Rhythm(cron=cron, timezone=zone), seen_until=since, now=until, catch_up=catch_up)
 
 
 def test_a_morning_hour_keeps_its_wall_clock_over_the_change_of_time() -> None:
@@ -122,6 +122,65 @@ def test_a_scheduler_that_was_away_starts_what_the_policy_owes_once(
     assert len(pipelines.runs()) == runs
 
 
+@pytest.mark.parametrize("cause", [{"cron": "0 6 * * *", "timezone": "Europe/Paris"}, {"every": "12h"}])
+def test_runs_get_the_nominal_time_and_upcoming_lists_it_before(
+    pipelines: Pipelines, project: Project, cause: dict[str, str]
+) -> None:
+    project.write(flow=FLOW)
+    pipelines.register(project.flow().flow)
+    plan = pipelines.add_schedule(
+        "flow",
+        cron=cause.get("cron", ""),
+        every=cause.get("every", ""),
+        timezone=cause.get("timezone", "UTC"),
+        nominal_input="x",
+        catch_up="all",
+    )
+
+    foreseen = pipelines.upcoming(hours=60)
+    started = pipelines.tick(plan.created_at + timedelta(hours=60))
+    pipelines.work()
+
+    assert len(foreseen) >= 2
+    assert [tick.local for tick in foreseen] == [pipelines.result(run) for run in started]
+    assert {tick.nominal for tick in pipelines.ticks(plan.id)} == {tick.at.isoformat() for tick in foreseen}
+    assert pipelines.upcoming(hours=60, pipeline="other") == []
+
+
+def test_upcoming_merges_schedules_by_time_and_leaves_paused_ones_out(
+    pipelines: Pipelines, project: Project
+) -> None:
+    project.write(flow=FLOW)
+    pipelines.register(project.flow().flow)
+    pipelines.add_schedule("flow", cron=EVERY_HOUR)
+    pipelines.add_schedule("flow", every="25m")
+    paused = pipelines.add_schedule("flow", every="1m")
+    pipelines.pause_schedule(paused.id)
+
+    found = pipelines.upcoming(hours=3, limit=8)
+
+    assert len(found) == 8
+    assert [tick.at for tick in found] == sorted(tick.at for tick in found)
+    assert len({tick.schedule for tick in found}) == 2
+
+
+def test_nothing_fires_before_the_start_or_after_the_end(pipelines: Pipelines, project: Project) -> None:
+    project.write(flow=FLOW)
+    pipelines.register(project.flow().flow)
+    now = pipelines.kernel.clock.now()
+    start = now + timedelta(hours=5)
+    pipelines.add_schedule(
+        "flow", every="1h", start_at=start, end_at=start + timedelta(hours=2), catch_up="all"
+    )
+
+    assert pipelines.tick(now + timedelta(hours=4)) == []
+    assert len(pipelines.tick(now + timedelta(days=3))) == 3
+    with pytest.raises(InvalidScheduleError, match="before it begins"):
+        pipelines.add_schedule("flow", every="1h", end_at=now - timedelta(hours=1))
+    with pytest.raises(InvalidScheduleError, match="need a time zone"):
+        pipelines.add_schedule("flow", every="1h", start_at=datetime(2030, 1, 1))  # noqa: DTZ001 - the point
+
+
 def test_a_clock_that_is_behind_starts_nothing_again(pipelines: Pipelines, project: Project) -> None:
     project.write(flow=FLOW)
     pipelines.register(project.flow().flow)
@@ -173,7 +232,7 @@ def test_a_schedule_has_one_cause(kernel: Kernel, project: Project, fields: dict
     project.write(flow=FLOW)
     pipelines.register(project.flow().flow)
 
-    with pytest.raises(InvalidScheduleError, match="either a cron expression or a dataset"):
+    with pytest.raises(InvalidScheduleError, match="one of a cron expression, an interval, or a dataset"):
         pipelines.add_schedule("flow", cron=fields.get("cron", ""), dataset=fields.get("dataset", ""))
 
 
