@@ -78,6 +78,14 @@ def run_query(query: str, **tables: Source) -> pa.Table:
         return found
 
 
+def pieces_of(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.Table]:
+    """Yield the result of a query in pieces, the first of them empty, so that its columns are known."""
+    with connection.sql(query).to_arrow_reader(_PIECE_ROWS) as reader:
+        yield reader.schema.empty_table()
+        for batch in reader:
+            yield pa.Table.from_batches([batch])
+
+
 def stream_query(query: str, **tables: Source) -> Iterator[pa.Table]:
     """Yield the result of a query in pieces, the first of which may be empty; for results that are too many for the memory.
 
@@ -86,10 +94,7 @@ def stream_query(query: str, **tables: Source) -> Iterator[pa.Table]:
     """
     with connect(**tables) as connection:
         try:
-            with connection.sql(query).to_arrow_reader(_PIECE_ROWS) as reader:
-                yield reader.schema.empty_table()
-                for batch in reader:
-                    yield pa.Table.from_batches([batch])
+            yield from pieces_of(connection, query)
         except duckdb.OutOfMemoryException:
             raise
         except duckdb.Error as error:

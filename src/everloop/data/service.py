@@ -399,7 +399,7 @@ class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
         present = before if request.mode == "append" else None
         result, aside = None, None
         if request.suite is not None:
-            result, rows, aside = self._checked(name, request.suite, rows, present)
+            result, rows, aside = self._checked(name, request.suite, rows, present, stack)
         adding.refuse_repeated_keys(name, rows, keys, present=present, mode=request.mode)
         content = adding.content_of(rows, before, keys, mode=request.mode, objects=self.kernel.objects)
         return self.commit_version(
@@ -447,7 +447,7 @@ class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
         )
 
     def _checked(
-        self, name: str, suite: Suite, rows: Table, before: Table | None
+        self, name: str, suite: Suite, rows: Table, before: Table | None, stack: ExitStack
     ) -> tuple[SuiteResult, Table, QuarantinedRows | None]:
         from everloop.data.suites import pin_references, put_aside, run_suite
 
@@ -460,7 +460,9 @@ class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
         if not wrong:
             return result, rows, None
         aside = Suite(suite.name, [one.check for one in wrong])
-        good, bad = put_aside(aside, rows, before=before, tables=tables)
+        good, bad = put_aside(
+            aside, rows, before=before, tables=tables, collect=lambda pieces: adding.staged(pieces, stack)
+        )
         stored = bad.store(self.kernel.objects).reference
         if stored is None:
             raise AssertionError("a stored table has a reference")

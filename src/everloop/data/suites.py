@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 import msgspec
+import pyarrow as pa
 
 from everloop.core.clock import SystemClock
 from everloop.core.errors import InvalidInputError
@@ -19,12 +20,12 @@ from everloop.data import check_functions, rules
 from everloop.data.check_kinds import InvalidCheckError, near, refuse_wrong
 from everloop.data.check_rules import Facts, conclude
 from everloop.data.check_sql import Question, Scene, columns_of, fault, floats_of, parse_sql, question
-from everloop.data.engine import connect_locked, literal, quote
+from everloop.data.engine import connect_locked, literal, pieces_of, quote
 from everloop.data.records import Suite, SuiteResult
 from everloop.data.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from datetime import datetime
 
     from everloop.data.records import Check
@@ -101,12 +102,25 @@ def pin_references(suite: Suite, read: Callable[[str], Table]) -> tuple[Suite, d
 
 
 def put_aside(
-    suite: Suite, rows: Table, *, before: Table | None = None, tables: Mapping[str, Table] | None = None
+    suite: Suite,
+    rows: Table,
+    *,
+    before: Table | None = None,
+    tables: Mapping[str, Table] | None = None,
+    collect: Callable[[Iterator[pa.Table]], Table] | None = None,
 ) -> tuple[Table, Table]:
     """Return the rows that pass every check of severity `quarantine`, and the others with their reasons.
 
     The others have the further column `quarantine_reason`, titles of the failed checks joined by "; ".
+
+    Args:
+        suite: the checks.
+        rows: the rows to look at.
+        before: rows that are there already; see `run_suite`.
+        tables: those that `references` looks into, by name.
+        collect: makes a table of pieces; by default one in memory.
     """
+    collect = collect or _in_memory
     checks = [check for check in suite.checks if check.severity == "quarantine"]
     columns = ", ".join(quote(name) for name in rows.column_names)
     with ExitStack() as stack:
@@ -120,10 +134,11 @@ def put_aside(
         good = f"SELECT {columns} FROM judged WHERE {quote(REASON)} IS NULL ORDER BY everloop_row"
         bad = f"SELECT {columns}, {quote(REASON)} FROM judged WHERE {quote(REASON)} IS NOT NULL"
         bad += " ORDER BY everloop_row"
-        return (
-            Table(arrow=connection.sql(good).to_arrow_table()),
-            Table(arrow=connection.sql(bad).to_arrow_table()),
-        )
+        return collect(pieces_of(connection, good)), collect(pieces_of(connection, bad))
+
+
+def _in_memory(pieces: Iterator[pa.Table]) -> Table:
+    return Table(arrow=pa.concat_tables(pieces))
 
 
 def _connect(
