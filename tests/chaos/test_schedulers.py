@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,3 +92,41 @@ def test_a_killed_scheduler_loses_and_repeats_no_tick_its_policy_owes(
     assert len({tick.nominal for tick in ticks}) == len(ticks) == owed
     assert {tick.run for tick in ticks} == {run.id for run in pipelines.runs(pipeline="short")}
     sys.modules.pop("short", None)
+
+
+def test_two_workers_of_which_one_is_killed_finish_each_date_once(
+    any_kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(HERE / "project"))
+    from dated import dated  # type: ignore[import-not-found] # on the path of this test only
+
+    pipelines = Pipelines(any_kernel, data=Data(any_kernel), tracking=Tracking(any_kernel))
+    pipelines.register(dated)
+    found = pipelines.backfill("dated", "2013-01-01", "2013-01-12", param="day", workers=2)
+    settings = any_kernel.settings
+    command = [
+        sys.executable,
+        str(HERE / "programs.py"),
+        "work",
+        str(settings.home),
+        settings.catalog_address,
+    ]
+    workers = [subprocess.Popen([*command, "2"], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    time.sleep(0.3)
+    workers[0].kill()
+    for worker in workers:
+        worker.communicate(timeout=120)
+    until = time.monotonic() + 60
+    while pipelines.get_backfill(found.id).status == "running" and time.monotonic() < until:
+        pipelines.work(lease_s=2)
+
+    assert pipelines.get_backfill(found.id).counts == {"finished": 12}
+    runs = pipelines.runs(pipeline="dated", limit=1000)
+    assert len(runs) == 12
+    assert {date.run for date in pipelines.backfill_dates(found.id)} == {run.id for run in runs}
+    assert pipelines.get_backfill(found.id).status == "finished"
+    sys.modules.pop("dated", None)

@@ -63,3 +63,46 @@ def test_schedules_are_stated_foreseen_and_refused_with_the_way_out(folder: Path
         folder, "pipeline", "schedule", "daily", "--cron", "0 9 * * *", "--timezone", "Europ/Paris"
     )
     assert "Did you mean Europe/Paris?" in zone.stderr
+
+
+def test_a_backfill_of_thirty_days_by_two_workers_and_once_more(folder: Path) -> None:
+    command = ["-o", "json", "pipeline", "backfill", "daily", "--from", "2013-01-01", "--to", "2013-01-30"]
+    command += ["--param", "day", "--workers", "2"]
+
+    first = everloop(folder, *command)
+    second = everloop(folder, *command)
+
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "daily: 30 of 30 dates finished" in first.stderr
+    found = json.loads(second.stdout)
+    assert (found["status"], found["counts"]) == ("finished", {"finished": 30})
+    runs = json.loads(everloop(folder, "-o", "json", "pipeline", "runs", "--limit", "100").stdout)
+    assert len(runs) == 30
+    spans = [(run["started_at"], run["ended_at"]) for run in runs]
+    at_once = [sum(begin <= moment < end for begin, end in spans) for moment, _ in spans]
+    assert 1 <= max(at_once) <= 2
+
+
+def test_a_backfill_with_a_failed_date_ends_with_one_and_names_it(folder: Path) -> None:
+    command = [
+        "pipeline",
+        "backfill",
+        "daily",
+        "--from",
+        "2013-01-01",
+        "--to",
+        "2013-01-03",
+        "--param",
+        "day",
+    ]
+
+    failed = everloop(folder, *command, "-p", "bad=2013-01-02")
+    listed = json.loads(everloop(folder, "-o", "json", "pipeline", "backfills").stdout)
+    dates = json.loads(everloop(folder, "-o", "json", "pipeline", "backfill-dates", listed[0]["id"]).stdout)
+
+    assert failed.returncode == 1
+    assert "2 of 3 dates finished, 1 failed" in failed.stderr
+    assert [(date["nominal"], date["status"]) for date in dates if date["status"] != "finished"] == [
+        ("2013-01-02", "failed")
+    ]
+    assert "no data on 2013-01-02" in dates[1]["error"]

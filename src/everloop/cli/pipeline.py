@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from everloop.cli import output, pipeline_schedule
+from everloop.cli import output, pipeline_backfill, pipeline_schedule
 from everloop.cli.pipeline_approvals import approvals, approve, pool, reject
 
 _RUN_COLUMNS = ["id", "created_at", "pipeline", "status", "error"]
@@ -175,5 +175,5 @@ def explain(run_id: str) -> None:
         output.table(loop.pipelines.explain(run_id), ["node", "status", "sentence", "opaque"])
 
 
-for _command in (approvals, approve, reject, pool, *pipeline_schedule.COMMANDS):
+for _command in (approvals, approve, reject, pool, *pipeline_schedule.COMMANDS, *pipeline_backfill.COMMANDS):
     pipeline.add_command(_command)

@@ -11,6 +11,7 @@ from everloop.pipelines.moments import Rhythm
 from everloop.pipelines.records import Json, RunOptions
 
 CatchUp = Literal["latest", "all", "none"]
+BackfillStatus = Literal["running", "paused", "cancelled", "finished", "failed"]
 
 
 class Schedule(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,3 +87,39 @@ class UpcomingTick(msgspec.Struct, frozen=True, kw_only=True):
     pipeline: str
     timezone: str
     note: str = ""
+
+
+class Backfill(msgspec.Struct, frozen=True, kw_only=True):
+    """Runs of a pipeline over past dates, one for each.
+
+    Attributes:
+        param: the pipeline's parameter that gets the date.
+        cadence: an interval, `1d`, or a cron expression.
+        workers: at most so many of its runs are queued or running at once.
+        is_reversed: whether the latest date comes first.
+        status: `failed` when it ended and a date has failed.
+        counts: of dates by the state of their run; `open` are those without one.
+    """
+
+    id: str
+    pipeline: str
+    param: str
+    cadence: str
+    timezone: str
+    inputs: dict[str, Json]
+    workers: int
+    is_reversed: bool
+    status: BackfillStatus
+    created_at: datetime
+    ended_at: datetime | None = None
+    options: RunOptions = RunOptions()
+    counts: dict[str, int] = {}
+
+
+class BackfillDate(msgspec.Struct, frozen=True, kw_only=True):
+    """One date of a backfill; `status` is that of its run, `open` without one."""
+
+    nominal: str
+    run: str
+    status: str
+    error: str = ""

@@ -14,7 +14,7 @@ from typing import Any
 from everloop.core.errors import NotFoundError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
-from everloop.pipelines import moments, queries, schedule_queries, schedules
+from everloop.pipelines import backfills, moments, queries, schedule_queries, schedules
 from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.records import RunOptions
 from everloop.pipelines.schedule_records import CatchUp, Schedule, Tick, UpcomingTick
@@ -37,7 +37,8 @@ class Schedules(Service):
 
     def tick(self, now: datetime | None = None) -> builtins.list[str]:
         """Make one pass of the scheduler; return the ids of the runs it queued."""
-        return schedules.tick(self.kernel, now or self.kernel.clock.now())
+        now = now or self.kernel.clock.now()
+        return [*schedules.tick(self.kernel, now), *backfills.advance(self.kernel, now)]
 
     @operation(
         "POST /schedules", needs="pipeline.schedule", emits="pipeline.scheduled", cli="pipeline schedule"

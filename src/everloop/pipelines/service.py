@@ -15,8 +15,9 @@ from everloop.core.digests import Digest, parse_digest
 from everloop.core.errors import EverloopError, NotFoundError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import operation
-from everloop.pipelines import artifacts, bundles, leases, queries, rules
+from everloop.pipelines import artifacts, backfills, bundles, leases, queries, rules
 from everloop.pipelines.approvals import Approvals
+from everloop.pipelines.backfilling import Backfills
 from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
 from everloop.pipelines.graph import Traced, downstream_of, trace
@@ -65,7 +66,7 @@ class RunFailedError(EverloopError):
     code = "pipelines.run-failed"
 
 
-class Pipelines(Schedules, Approvals):
+class Pipelines(Schedules, Backfills, Approvals):
     """Pipelines, their runs, schedules and triggers."""
 
     stage = "pipelines"
@@ -320,6 +321,7 @@ class Pipelines(Schedules, Approvals):
         self.expire_approvals()
         count = 0
         while True:
+            backfills.advance(self.kernel, self.kernel.clock.now())
             lease = leases.claim_next(
                 self.kernel.catalog, owner=leases.this_owner(), length_s=lease_s, now=self.kernel.clock.now()
             )
@@ -330,6 +332,7 @@ class Pipelines(Schedules, Approvals):
                 self._execution.execute_bundle(lease, bundle)
             count += 1
             if once:
+                backfills.advance(self.kernel, self.kernel.clock.now())
                 return count
 
     def _pin(self, pipeline: AnyPipeline, traced: Traced) -> tuple[Digest | None, str]:

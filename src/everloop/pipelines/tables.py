@@ -154,6 +154,37 @@ schedule_tick = sa.Table(
     sa.Column("created_at", Time, nullable=False),
 )
 
+# One backfill for each pipeline, parameter, cadence and inputs (its identity); asked for again it goes on.
+backfill = sa.Table(
+    "backfill",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("identity", sa.Text, nullable=False, unique=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("param", sa.Text, nullable=False),
+    sa.Column("cadence", sa.Text, nullable=False),
+    sa.Column("timezone", sa.Text, nullable=False),
+    sa.Column("inputs", Json(dict[str, object]), nullable=False),
+    sa.Column("workers", sa.Integer, nullable=False),
+    sa.Column("is_reversed", sa.Boolean, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("ended_at", Time),
+    sa.Column("options", Json(RunOptions), nullable=False),
+    # Raised by each pass that starts runs: on PostgreSQL it is what makes two passes wait for each other.
+    sa.Column("passes", sa.BigInteger, nullable=False),
+)
+
+backfill_date = sa.Table(
+    "backfill_date",
+    metadata,
+    sa.Column("backfill_id", sa.Text, primary_key=True),
+    sa.Column("nominal", sa.Text, primary_key=True),
+    # Empty until its run is started.
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Index("ix_backfill_date_run", "backfill_id", "run_id"),
+)
+
 
 def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     """Yield the objects that pipelines, their runs and the cache point at, with the reason to keep each."""

@@ -60,6 +60,31 @@ def upgrade() -> None:
     sa.Column('reason', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('subject', 'rule', name=op.f('pk_alert_silence'))
     )
+    op.create_table('backfill',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('identity', sa.Text(), nullable=False),
+    sa.Column('pipeline', sa.Text(), nullable=False),
+    sa.Column('param', sa.Text(), nullable=False),
+    sa.Column('cadence', sa.Text(), nullable=False),
+    sa.Column('timezone', sa.Text(), nullable=False),
+    sa.Column('inputs', sa.Text(), nullable=False),
+    sa.Column('workers', sa.Integer(), nullable=False),
+    sa.Column('is_reversed', sa.Boolean(), nullable=False),
+    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('ended_at', sa.BigInteger(), nullable=True),
+    sa.Column('options', sa.Text(), nullable=False),
+    sa.Column('passes', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_backfill')),
+    sa.UniqueConstraint('identity', name=op.f('uq_backfill_identity'))
+    )
+    op.create_table('backfill_date',
+    sa.Column('backfill_id', sa.Text(), nullable=False),
+    sa.Column('nominal', sa.Text(), nullable=False),
+    sa.Column('run_id', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('backfill_id', 'nominal', name=op.f('pk_backfill_date'))
+    )
+    op.create_index('ix_backfill_date_run', 'backfill_date', ['backfill_id', 'run_id'], unique=False)
     op.create_table('dataset',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('latest', sa.Integer(), nullable=False),
