@@ -12,8 +12,9 @@ from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.moments import InvalidScheduleError
 
 if TYPE_CHECKING:
-    from everloop.pipelines import Pipelines
     from tests.unit.pipelines.conftest import Project
+
+    from everloop.pipelines import Pipelines
 
 FLOW = """
     from everloop.pipelines import pipeline, step
