@@ -44,7 +44,7 @@ def needed(node: Node) -> set[str]:
 
 def walk(plan: Plan, ends: list[StepStatus], seed: int) -> list[tuple[str, str]]:
     """Run a plan with several steps open at a time, each ending as drawn; return what it started."""
-    chance, started, running = random.Random(seed), [], []
+    chance, started, running = random.Random(seed), [], []  # noqa: S311 - order only
     while not plan.is_over:
         while len(running) < 3 and (one := plan.next()) is not None:
             node, move = one
