@@ -22,6 +22,8 @@ _PUBLIC = {
     "Table": "everloop.data.table",
     "sql": "everloop.data.sql",
     "Suite": "everloop.data.records",
+    "Quota": "everloop.data.retention.records",
+    "RetentionRule": "everloop.data.retention.records",
     "FeatureView": "everloop.data.features.records",
     "File": "everloop.pipelines.inputs",
     "step": "everloop.pipelines.steps",
@@ -51,6 +53,8 @@ __all__ = [
     "Gate",
     "Model",
     "Policy",
+    "Quota",
+    "RetentionRule",
     "Rollout",
     "Suite",
     "Table",
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
     from everloop.data import checks as check
     from everloop.data.features.records import FeatureView
     from everloop.data.records import Suite
+    from everloop.data.retention.records import Quota, RetentionRule
     from everloop.data.sql import sql
     from everloop.data.table import Table
     from everloop.loop.records import Policy, Rollout, Trigger, Watch

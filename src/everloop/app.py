@@ -57,7 +57,10 @@ class App:
         """Return state, events and objects of the home."""
         from everloop.kernel.system import System
 
-        return System(self.kernel, roots=[self._roots_of(stage) for stage in STAGES if stage != "system"])
+        stages = [stage for stage in STAGES if stage != "system"]
+        return System(
+            self.kernel, roots=[self._roots_of(stage) for stage in stages], expire=[self._expire_data]
+        )
 
     @cached_property
     def data(self) -> Data:
@@ -161,6 +164,12 @@ class App:
             return found
 
         return roots
+
+    def _expire_data(self, dry_run: bool) -> tuple[list[str], list[str]]:  # noqa: FBT001 - the form that `System` asks for
+        from everloop.data.reach import expire
+
+        ended = expire(self.kernel, dry_run=dry_run)
+        return ended.trashed, ended.purged
 
     def tick(self) -> None:
         """Make one pass of everything that acts by itself: schedules, followed feature views, prediction logs, windows, cycles, alerts.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from everloop.cli import data_checks, data_personal, output
+from everloop.cli import data_checks, data_personal, data_retention, output
 from everloop.cli.data_checks import print_results
 from everloop.cli.data_import import importing, stream
 
@@ -20,7 +20,7 @@ def data() -> None:
     """Add, list, profile, check and compare datasets."""
 
 
-for _command in [*data_checks.COMMANDS, *data_personal.COMMANDS]:
+for _command in [*data_checks.COMMANDS, *data_personal.COMMANDS, *data_retention.COMMANDS]:
     data.add_command(_command)
 
 

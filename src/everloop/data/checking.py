@@ -91,9 +91,9 @@ class Checking(Service):
 
         version = _version(self.kernel, ref, as_of)
         with self.kernel.catalog.read() as connection:
-            numbers = list(
-                islice(queries.ancestors(connection, version.dataset, version.version), max(history, 1))
-            )
+            gone = queries.gone_numbers(connection, version.dataset)
+            line = queries.ancestors(connection, version.dataset, version.version)
+            numbers = list(islice((number for number in line if number not in gone), max(history, 1)))
         refs = [f"{version.dataset}@v{number}" for number in numbers]
         tables = [_table(_version(self.kernel, one), self.kernel) for one in refs]
         profiles = [

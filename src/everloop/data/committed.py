@@ -13,6 +13,9 @@ from everloop.data import queries, rules
 from everloop.data.commits import commit_of, name_of
 from everloop.data.manifests import decode_manifest, encode_manifest, named_objects
 from everloop.data.records import Commit, DatasetVersion, Operation, Ref, Shape, TableReference
+from everloop.data.retention import queries as retention
+from everloop.data.retention.records import Quota
+from everloop.data.retention.rules import judge_quota
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -26,6 +29,13 @@ class ShapeError(ConflictError):
     """A dataset of files was used as a table, or the reverse."""
 
     code = "data.shape"
+
+
+class QuotaError(ConflictError):
+    """A version would take more stored bytes than the quota of its dataset, or of all together, allows."""
+
+    code = "data.quota"
+    status = 507
 
 
 class VersionMovedError(ConflictError):
@@ -183,8 +193,33 @@ def _write(
     )
     parents = queries.commits_of(connection, dataset, [unnamed.parent, unnamed.merged])
     version = msgspec.structs.replace(unnamed, commit=name_of(commit_of(unnamed, parents)))
+    _apply_quotas(kernel, connection, version)
     queries.insert_version(connection, version)
     return version
+
+
+def _apply_quotas(kernel: Kernel, connection: sa.Connection, version: DatasetVersion) -> None:
+    """Refuse a version that passes a quota; say so when it passes the level to warn at."""
+    for name in (version.dataset, retention.EVERY):
+        quota = retention.find_quota(connection, name)
+        if quota == Quota():
+            continue
+        used = retention.used_bytes(connection, name)
+        facts = {"used_bytes": used, "added_bytes": version.stored_bytes, **msgspec.to_builtins(quota)}
+        verdict = judge_quota(quota, used=used, added=version.stored_bytes)
+        which = "all datasets together" if name == retention.EVERY else f"dataset {name}"
+        if verdict == "refuse":
+            raise QuotaError(
+                f"{which} would take {used + version.stored_bytes:,} stored bytes, more than the quota of {quota.refuse_bytes:,}. Let "
+                f"versions go (`everloop data retention-plan`, `everloop data delete`, then `everloop gc`), or raise it: `everloop data "
+                f"quota '{name}' --refuse SIZE`.",
+                subject=f"dataset:{name}",
+                details=facts,
+            )
+        if verdict == "warn":
+            kernel.events.append(
+                connection, kind="dataset.quota_passed", subject=f"dataset:{name}", payload=facts
+            )
 
 
 def _new_bytes(
@@ -204,6 +239,11 @@ def write_pulled(
     kernel: Kernel, connection: sa.Connection, dataset: str, commit: Commit, *, branch: str
 ) -> DatasetVersion:
     """Write a version that was made elsewhere; its parents are here, and its objects are in the store."""
+    known = queries.number_of(connection, dataset, name_of(commit))
+    if known:
+        # It was purged here; now its objects are back.
+        retention.take_out(connection, dataset, known)
+        return queries.version_of(queries.kept_row(connection, dataset, known))
     parents = [queries.number_of(connection, dataset, parent) for parent in commit.parents] + [0, 0]
     facts = {name: getattr(commit, name) for name in commit.__struct_fields__ if name != "parents"}
     return _write(kernel, connection, dataset, parent=parents[0], merged=parents[1], branch=branch, **facts)

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from everloop.core.errors import NotFoundError
 from everloop.data.records import Dataset, DatasetVersion, Ref
-from everloop.data.tables import dataset, dataset_ref, dataset_ref_move, dataset_version
+from everloop.data.tables import dataset, dataset_ref, dataset_ref_move, dataset_trash, dataset_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +36,20 @@ class RefNotFoundError(NotFoundError):
     code = "data.ref-not-found"
 
 
+class TrashedError(NotFoundError):
+    """A dataset or version is in the trash; it can be brought back."""
+
+    code = "data.trashed"
+    status = 410
+
+
+class PurgedError(NotFoundError):
+    """A dataset or version was deleted and its time in the trash has passed; its rows are gone."""
+
+    code = "data.purged"
+    status = 410
+
+
 def find_row(connection: sa.Connection, reference: Reference, as_of: datetime | None) -> sa.Row[Any]:
     """Return the row of the version that a reference names, as the world was at `as_of`.
 
@@ -43,7 +57,9 @@ def find_row(connection: sa.Connection, reference: Reference, as_of: datetime | 
         DatasetNotFoundError: no dataset has the name.
         VersionNotFoundError: there is no such version, or it came later than `as_of`.
         RefNotFoundError: there is no such branch or tag.
+        TrashedError, PurgedError: it was deleted.
     """
+    refuse_gone(connection, reference.dataset)
     moments = [moment for moment in (reference.moment, as_of) if moment is not None]
     moment = min(moments) if moments else None
     version = _number(connection, reference, moment)
@@ -52,8 +68,61 @@ def find_row(connection: sa.Connection, reference: Reference, as_of: datetime | 
         if row is not None:
             row = _row(connection, reference.dataset, row.parent, moment)
     if row is not None:
+        refuse_gone(connection, reference.dataset, row.version)
         return row
     raise _missing(connection, reference, moment)
+
+
+def refuse_gone(connection: sa.Connection, name: str, version: int = 0) -> None:
+    """Refuse a version that was deleted, or with 0 a dataset.
+
+    Raises:
+        TrashedError, PurgedError: as named.
+    """
+    table = dataset_trash
+    row = connection.execute(
+        sa.select(table).where(table.c.dataset == name, table.c.version == version)
+    ).first()
+    if row is None:
+        return
+    what, ref = (
+        (f"version {version} of dataset {name}", f"{name}@v{version}")
+        if version
+        else (f"dataset {name}", name)
+    )
+    if row.purged_at is not None:
+        raise PurgedError(
+            f"{what} was deleted by {row.trashed_by} and purged on {row.purged_at:%Y-%m-%d}; only its history is left. Add "
+            "its rows under another name, or pull a branch or tag that still holds it from a remote.",
+            subject=f"dataset:{ref}",
+        )
+    raise TrashedError(
+        f"{what} was deleted by {row.trashed_by} and can be brought back until {row.until:%Y-%m-%d %H:%M} UTC: `everloop data restore "
+        f"{ref}`.",
+        subject=f"dataset:{ref}",
+        details={"until": row.until.isoformat()},
+    )
+
+
+def gone_numbers(connection: sa.Connection, name: str) -> set[int]:
+    """Return the numbers of the versions that were deleted, each by itself."""
+    table = dataset_trash
+    return set(connection.execute(sa.select(table.c.version).where(table.c.dataset == name)).scalars())
+
+
+def purged_numbers(connection: sa.Connection, name: str) -> set[int]:
+    """Return the numbers of the versions whose rows are gone."""
+    table = dataset_trash
+    query = sa.select(table.c.version).where(table.c.dataset == name, table.c.purged_at.is_not(None))
+    return set(connection.execute(query).scalars())
+
+
+def kept_row(connection: sa.Connection, name: str, version: int) -> sa.Row[Any]:
+    """Return the row of a version, deleted or not, that is known to be there."""
+    table = dataset_version
+    return connection.execute(
+        sa.select(table).where(table.c.dataset == name, table.c.version == version)
+    ).one()
 
 
 def _number(connection: sa.Connection, reference: Reference, moment: datetime | None) -> int:
@@ -151,12 +220,27 @@ def find_ref(connection: sa.Connection, name: str, ref: str) -> Ref | None:
 def set_ref(connection: sa.Connection, ref: Ref) -> None:
     """Make a ref, or move it, and note the move. The caller holds the dataset's row."""
     at = sa.and_(dataset_ref.c.dataset == ref.dataset, dataset_ref.c.name == ref.name)
-    moves = int(connection.execute(sa.select(dataset_ref.c.moves).where(at)).scalar() or 0) + 1
+    known = connection.execute(sa.select(dataset_ref.c.moves).where(at)).scalar()
+    moves = (_moves_before(connection, ref) if known is None else int(known)) + 1
     values = {**msgspec.structs.asdict(ref), "moves": moves}
-    statement = dataset_ref.insert() if moves == 1 else sa.update(dataset_ref).where(at)
+    statement = dataset_ref.insert() if known is None else sa.update(dataset_ref).where(at)
     connection.execute(statement.values(values))
     move = {"dataset": ref.dataset, "name": ref.name, "number": moves, "version": ref.version}
     connection.execute(dataset_ref_move.insert().values(**move, moved_at=ref.moved_at))
+
+
+def drop_ref(connection: sa.Connection, name: str, ref: str) -> None:
+    """Remove a branch or tag; its moves stay. The caller holds the dataset's row."""
+    connection.execute(sa.delete(dataset_ref).where(dataset_ref.c.dataset == name, dataset_ref.c.name == ref))
+
+
+def _moves_before(connection: sa.Connection, ref: Ref) -> int:
+    """Return how often a ref of this name moved before it was removed."""
+    move = dataset_ref_move
+    query = sa.select(sa.func.max(move.c.number)).where(
+        move.c.dataset == ref.dataset, move.c.name == ref.name
+    )
+    return int(connection.execute(query).scalar() or 0)
 
 
 def _ref_of(row: sa.Row[Any]) -> Ref:
@@ -171,14 +255,20 @@ def _ref_of(row: sa.Row[Any]) -> Ref:
 
 
 def latest_number(connection: sa.Connection, name: str, *, lock: bool = False) -> int:
-    """Return the number of the latest version, 0 for a dataset that does not exist."""
+    """Return the number of the latest version, 0 for a dataset that does not exist.
+
+    Raises:
+        TrashedError, PurgedError: the dataset was deleted; its name is not given again, because lineage names it.
+    """
+    refuse_gone(connection, name)
     query = sa.select(dataset.c.latest).where(dataset.c.name == name)
     return connection.execute(query.with_for_update() if lock else query).scalar() or 0
 
 
 def list_datasets(connection: sa.Connection, *, after: str, limit: int) -> list[Dataset]:
     """Return datasets by name."""
-    query = sa.select(dataset).where(dataset.c.name > after).order_by(dataset.c.name).limit(limit)
+    is_gone = sa.exists().where(dataset_trash.c.dataset == dataset.c.name, dataset_trash.c.version == 0)
+    query = sa.select(dataset).where(dataset.c.name > after, ~is_gone).order_by(dataset.c.name).limit(limit)
     return [_dataset_of(row) for row in connection.execute(query)]
 
 
@@ -186,8 +276,9 @@ def find_dataset(connection: sa.Connection, name: str) -> Dataset:
     """Return a dataset.
 
     Raises:
-        DatasetNotFoundError: as named.
+        DatasetNotFoundError, TrashedError, PurgedError: as named.
     """
+    refuse_gone(connection, name)
     row = connection.execute(sa.select(dataset).where(dataset.c.name == name)).first()
     if row is None:
         raise _no_dataset(name)
@@ -203,9 +294,11 @@ def _dataset_of(row: sa.Row[Any]) -> Dataset:
 def list_versions(
     connection: sa.Connection, name: str, *, before: int, limit: int
 ) -> Sequence[DatasetVersion]:
-    """Return versions, newest first; `before` is 0 for the newest page."""
-    table = dataset_version
-    query = sa.select(table).where(table.c.dataset == name).order_by(table.c.version.desc()).limit(limit)
+    """Return versions that were not deleted, newest first; `before` is 0 for the newest page."""
+    table, trash = dataset_version, dataset_trash
+    is_gone = sa.exists().where(trash.c.dataset == table.c.dataset, trash.c.version == table.c.version)
+    query = sa.select(table).where(table.c.dataset == name, ~is_gone)
+    query = query.order_by(table.c.version.desc()).limit(limit)
     if before:
         query = query.where(table.c.version < before)
     return [version_of(row) for row in connection.execute(query)]

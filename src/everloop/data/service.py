@@ -32,6 +32,7 @@ from everloop.data.records import (
     TableReference,
     VersionDiff,
 )
+from everloop.data.retaining import Retaining
 from everloop.data.sharing import Sharing
 from everloop.data.table import Table
 from everloop.data.training import Training
@@ -65,7 +66,7 @@ class EventTimeError(InvalidInputError):
     code = "data.event-time"
 
 
-class Data(Checking, Featuring, Importing, Protecting, Sharing, Training):
+class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Training):
     """Datasets, their versions, checks and profiles."""
 
     stage = "data"

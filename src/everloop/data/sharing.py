@@ -5,6 +5,7 @@ Tests: tests/unit/data/test_remotes.py, tests/integration/test_remotes.py.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from everloop.core.digests import Digest
@@ -12,6 +13,7 @@ from everloop.core.errors import ConflictError, NotFoundError
 from everloop.data import committed, queries, rules
 from everloop.data.commits import commit_of, name_of
 from everloop.data.records import Commit, DatasetVersion, Pushed
+from everloop.kernel.objects.protocol import ObjectNotFoundError
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
@@ -36,6 +38,12 @@ class NoRemoteBranchError(NotFoundError):
     """The remote has no such dataset or branch."""
 
     code = "data.no-remote-branch"
+
+
+class PurgedHistoryError(ConflictError):
+    """A version that a branch came from was purged and is not on the remote."""
+
+    code = "data.purged-history"
 
 
 class Sharing(Service):
@@ -66,10 +74,14 @@ class Sharing(Service):
             raise self._moved(name, branch, remote)
         there = _behind(history, expected)
         fresh = [commit for digest, commit in history.items() if digest not in there]
-        known = objects_of(history[expected], self.kernel.objects) if expected else set[Digest]()
+        known: set[Digest] = set()
+        if expected:
+            # What was purged here only costs asking the remote for each object.
+            with suppress(ObjectNotFoundError):
+                known = objects_of(history[expected], self.kernel.objects)
         needed: set[Digest] = set()
         for commit in fresh:
-            needed |= objects_of(commit, self.kernel.objects)
+            needed |= self._needed(name, commit)
         count, size = remote.send(needed - known, self.kernel.objects)
         for commit in fresh:
             remote.write_commit(commit)
@@ -131,8 +143,7 @@ class Sharing(Service):
             head = queries.find_row(connection, rules.Reference(dataset=dataset, ref=branch), None)
             found = []
             for number in queries.ancestors(connection, dataset, head.version):
-                at = rules.Reference(dataset=dataset, version=number)
-                version = queries.version_of(queries.find_row(connection, at, None))
+                version = queries.version_of(queries.kept_row(connection, dataset, number))
                 parents = queries.commits_of(connection, dataset, [version.parent, version.merged])
                 found.append(commit_of(version, parents))
         return found[::-1]
@@ -144,9 +155,11 @@ class Sharing(Service):
         cli_reason="asked by `data pull`",
     )
     def known_commits(self, dataset: str, *, commits: list[str]) -> list[str]:
-        """Return those of the commits that are versions here."""
+        """Return those of the commits that are versions here with their rows, those in the trash included."""
         with self.kernel.catalog.read() as connection:
-            return [commit for commit in commits if queries.number_of(connection, dataset, commit)]
+            numbers = {commit: queries.number_of(connection, dataset, commit) for commit in commits}
+            purged = queries.purged_numbers(connection, dataset)
+        return [commit for commit, number in numbers.items() if number and number not in purged]
 
     @operation(
         "POST /datasets/{dataset}/pulled-versions",
@@ -225,6 +238,18 @@ class Sharing(Service):
         from everloop.data.remotes import Remote
 
         return Remote(url, staging=self.kernel.home / "cache" / "staging", options=options)
+
+    def _needed(self, name: str, commit: Commit) -> set[Digest]:
+        from everloop.data.remotes import objects_of
+
+        try:
+            return objects_of(commit, self.kernel.objects)
+        except ObjectNotFoundError as error:
+            raise PurgedHistoryError(
+                f"a version that {name} came from, of {commit.created_at:%Y-%m-%d %H:%M}, was purged here and is not on the remote, so the "
+                "history cannot be pushed whole. Add the rows to another dataset and push that.",
+                subject=f"dataset:{name}",
+            ) from error
 
     def _moved(self, name: str, branch: str, remote: Remote) -> RemoteMovedError:
         return RemoteMovedError(

@@ -91,3 +91,17 @@ dataset_check = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Index("ix_dataset_check_dataset", "dataset", "version"),
 )
+
+# What was deleted and can be brought back until a moment; version 0 stands for the whole dataset. Of what is purged the row of
+# the version stays, so that history, lineage and events still name it; its objects do not.
+dataset_trash = sa.Table(
+    "dataset_trash",
+    metadata,
+    sa.Column("dataset", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("trashed_at", Time, nullable=False),
+    sa.Column("trashed_by", sa.Text, nullable=False),
+    sa.Column("until", Time, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("purged_at", Time, nullable=True),
+)

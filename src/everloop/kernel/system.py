@@ -14,13 +14,13 @@ from everloop.core.durations import parse_duration
 from everloop.core.errors import InvalidInputError
 from everloop.kernel.events.chain import Checkpoint, Verification, sign_checkpoint, verify
 from everloop.kernel.events.log import Edge, Event
-from everloop.kernel.objects.collection import CollectionReport, collect
+from everloop.kernel.objects.collection import CollectionReport, collect_beside_writers
 from everloop.kernel.objects.fsck import BareStore, FsckReport, check_store
 from everloop.kernel.objects.store import ObjectStore
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import sqlalchemy as sa
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from everloop.kernel.operations import Kernel
 
     Roots = Callable[[sa.Connection], Iterable[tuple[Digest, str]]]
+    # Called with whether it is a dry run; returns subjects that were put aside, and others that are gone for good.
+    Expire = Callable[[bool], tuple[list[str], list[str]]]
 
 _LARGEST_PAGE = 10_000
 
@@ -59,13 +61,15 @@ class System(Service):
     Args:
         kernel: of the home, or of its server.
         roots: for each stage, what its rows keep from being collected.
+        expire: for each stage that deletes with a way back, what makes an end of that.
     """
 
     stage = "system"
 
-    def __init__(self, kernel: Kernel, *, roots: Sequence[Roots] = ()) -> None:
+    def __init__(self, kernel: Kernel, *, roots: Sequence[Roots] = (), expire: Sequence[Expire] = ()) -> None:
         super().__init__(kernel)
         self._roots = roots
+        self._expire = expire
 
     @property
     def _store(self) -> ObjectStore:
@@ -137,20 +141,36 @@ class System(Service):
 
     @operation("POST /objects/collection", needs="object.collect", emits="object.collected", cli="gc")
     def collect_objects(self, *, grace: str = "14d", dry_run: bool = True) -> CollectionReport:
-        """Remove the objects that nothing refers to.
+        """Purge what has been in the trash long enough, and remove the objects that nothing refers to.
+
+        Rules of retention move versions into the trash on the way.
 
         Args:
             grace: how long an object that nothing refers to is left alone.
             dry_run: only report, with the reason for each object that stays.
         """
-        with self.kernel.catalog.read() as connection:
-            roots = [root for source in self._roots for root in source(connection)]
-        report = collect(self._store, roots, grace=parse_duration(grace), dry_run=dry_run)
+        ended = [expire(dry_run) for expire in self._expire]
+        trashed, purged = (sorted(one for pair in ended for one in pair[side]) for side in (0, 1))
+        going = set(purged)
+
+        def roots(connection: sa.Connection) -> Iterator[tuple[Digest, str]]:
+            for source in self._roots:
+                for digest, why in source(connection):
+                    # In a dry run what is to be purged is there still, and holds its objects.
+                    if why.removeprefix("dataset:") not in going:
+                        yield digest, why
+
+        report = collect_beside_writers(self._store, roots, grace=parse_duration(grace), dry_run=dry_run)
+        report = msgspec.structs.replace(report, trashed=trashed, purged=purged)
         if dry_run:
             self.unchanged()
             return report
         with self.kernel.catalog.transaction() as connection:
-            payload = {"removed": len(report.removed), "removed_bytes": report.removed_bytes}
+            payload = {
+                "removed": len(report.removed),
+                "removed_bytes": report.removed_bytes,
+                "purged": len(purged),
+            }
             self.emit(connection, subject="object:all", payload=payload)
         return report
 

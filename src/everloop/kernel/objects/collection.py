@@ -2,7 +2,9 @@
 
 Safe beside running writers: a row goes only when nobody has put or kept the object within the grace period,
 checked in the transaction that removes it, and the file goes after the row. Because no file name is used
-twice, a late deletion hits nothing new. Tests: tests/unit/kernel/objects/test_collection.py.
+twice, a late deletion hits nothing new. A grace period shorter than a transaction may last would not protect what a
+transaction that is still open refers to; then the roots are read again in the transaction that removes.
+Tests: tests/unit/kernel/objects/test_collection.py, tests/property/test_retention.py.
 """
 
 from __future__ import annotations
@@ -20,15 +22,21 @@ from everloop.kernel.objects.links import list_of
 from everloop.kernel.objects.store import FOLDER, check
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
+
+    import sqlalchemy as sa
 
     from everloop.kernel.objects.store import ObjectStore
     from everloop.kernel.objects.tables import Location
 
+    Roots = Callable[[sa.Connection], Iterable[tuple[Digest, str]]]
+
 DEFAULT_GRACE = timedelta(days=14)
 # A pack is rewritten when less than this share of its bytes is alive.
 _ALIVE = 0.5
+# No transaction that keeps objects lasts longer; it writes one version.
+_LONGEST_TRANSACTION = timedelta(hours=1)
 
 
 class KeptObject(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +48,11 @@ class KeptObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What a collection removed, or would remove in a dry run."""
+    """What a collection removed, or would remove in a dry run.
+
+    Attributes:
+        trashed: what rules of retention moved into the trash; purged: what left it for good.
+    """
 
     is_dry_run: bool
     removed: list[str]
@@ -50,6 +62,8 @@ class CollectionReport(msgspec.Struct, frozen=True, kw_only=True):
     packs_rewritten: int = 0
     freed_bytes: int = 0
     files_removed: list[str] = []
+    trashed: list[str] = []
+    purged: list[str] = []
 
     def kept_by_reason(self) -> dict[str, int]:
         """Return the bytes kept for each reason, most first."""
@@ -67,23 +81,40 @@ def collect(
     dry_run: bool = False,
     stray_files: bool = False,
 ) -> CollectionReport:
-    """Remove the objects that no root refers to.
+    """Remove the objects that no root of a fixed list refers to; see `collect_beside_writers`."""
+    fixed = list(roots)
+    return collect_beside_writers(
+        store, lambda _: fixed, grace=grace, dry_run=dry_run, stray_files=stray_files
+    )
+
+
+def collect_beside_writers(
+    store: ObjectStore,
+    roots: Roots,
+    *,
+    grace: timedelta = DEFAULT_GRACE,
+    dry_run: bool = False,
+    stray_files: bool = False,
+) -> CollectionReport:
+    """Remove the objects that no root refers to, whatever is written meanwhile.
 
     Args:
         store: the store.
-        roots: digests in use, each with the reason that a user sees.
+        roots: reads the digests in use, each with the reason that a user sees.
         grace: how long an object that nothing refers to yet is left alone.
         dry_run: only report.
         stray_files: also remove files without a row (left by killed writers) that are older than the grace
             period; only for a store that no other catalog uses.
     """
-    why = dict(roots)
     with store.catalog.read() as connection:
+        # Before the roots: what is put after they are read is younger than the cutoff, however short the grace.
         cutoff = store.catalog.now(connection) - grace
+        why = dict(roots(connection))
         everything = [row for page in tables.pages(connection) for row in page]
     doomed = [place for place, touched in everything if place.digest not in why and touched <= cutoff]
     young = f"put within the grace period of {format_duration(grace)}"
-    gone = {place.digest for place in doomed} if dry_run else _drop(store, doomed, cutoff)
+    again = roots if grace < _LONGEST_TRANSACTION else None
+    gone = {place.digest for place in doomed} if dry_run else _drop(store, doomed, cutoff, again)
     kept = [
         KeptObject(digest=place.digest, size_bytes=place.size, why=why.get(place.digest, young))
         for place, _ in everything
@@ -104,9 +135,16 @@ def collect(
     )
 
 
-def _drop(store: ObjectStore, doomed: list[Location], cutoff: datetime) -> set[Digest]:
+def _drop(store: ObjectStore, doomed: list[Location], cutoff: datetime, again: Roots | None) -> set[Digest]:
     with store.catalog.transaction() as connection:
         gone = tables.drop(connection, [place.digest for place in doomed], untouched_since=cutoff)
+        if gone and again is not None:
+            # On PostgreSQL the removal has waited for the transactions that kept these rows; now they are seen.
+            late = gone & {digest for digest, _ in again(connection)}
+            tables.insert(
+                connection, [place for place in doomed if place.digest in late], store.catalog.now(connection)
+            )
+            gone -= late
     store.forget(gone)
     return gone
 

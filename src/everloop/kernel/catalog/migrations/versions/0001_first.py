@@ -93,6 +93,11 @@ def upgrade() -> None:
     sa.Column('suite', sa.Text(), nullable=True),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_dataset'))
     )
+    op.create_table('dataset_carried',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('carried_bytes', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', name=op.f('pk_dataset_carried'))
+    )
     op.create_table('dataset_check',
     sa.Column('id', sa.Text(), nullable=False),
     sa.Column('dataset', sa.Text(), nullable=False),
@@ -103,6 +108,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_dataset_check'))
     )
     op.create_index('ix_dataset_check_dataset', 'dataset_check', ['dataset', 'version'], unique=False)
+    op.create_table('dataset_quota',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('quota', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', name=op.f('pk_dataset_quota'))
+    )
     op.create_table('dataset_ref',
     sa.Column('dataset', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -120,6 +130,21 @@ def upgrade() -> None:
     sa.Column('version', sa.Integer(), nullable=False),
     sa.Column('moved_at', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('dataset', 'name', 'number', name=op.f('pk_dataset_ref_move'))
+    )
+    op.create_table('dataset_retention',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('rule', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('dataset', name=op.f('pk_dataset_retention'))
+    )
+    op.create_table('dataset_trash',
+    sa.Column('dataset', sa.Text(), nullable=False),
+    sa.Column('version', sa.Integer(), nullable=False),
+    sa.Column('trashed_at', sa.BigInteger(), nullable=False),
+    sa.Column('trashed_by', sa.Text(), nullable=False),
+    sa.Column('until', sa.BigInteger(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('purged_at', sa.BigInteger(), nullable=True),
+    sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_dataset_trash'))
     )
     op.create_table('dataset_version',
     sa.Column('dataset', sa.Text(), nullable=False),
