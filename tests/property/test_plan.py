@@ -12,6 +12,7 @@ from everloop.pipelines.plan import ENDED, HAS_RESULT, Plan
 from everloop.pipelines.records import Argument, Node, StepOptions
 
 if TYPE_CHECKING:
+    from everloop.pipelines.plan import Move
     from everloop.pipelines.records import StepStatus
 
 ENDS: dict[str, StepStatus] = {"skip": "skipped", "fail": "upstream_failed"}
@@ -42,9 +43,11 @@ def needed(node: Node) -> set[str]:
     }
 
 
-def walk(plan: Plan, ends: list[StepStatus], seed: int) -> list[tuple[str, str]]:
+def walk(plan: Plan, ends: list[StepStatus], seed: int) -> list[tuple[str, Move]]:
     """Run a plan with several steps open at a time, each ending as drawn; return what it started."""
-    chance, started, running = random.Random(seed), [], []  # noqa: S311 - order only
+    chance = random.Random(seed)  # noqa: S311 - order only
+    started: list[tuple[str, Move]] = []
+    running: list[str] = []
     while not plan.is_over:
         while len(running) < 3 and (one := plan.next()) is not None:
             node, move = one
