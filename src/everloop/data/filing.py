@@ -297,7 +297,7 @@ class Filing(Service):
     def _index(self) -> WorkspaceIndex:
         from everloop.data.files.index import WorkspaceIndex
 
-        return WorkspaceIndex(self.kernel.home / "cache" / "workspace.db")
+        return WorkspaceIndex(self.kernel.home / "cache" / "workspace")
 
 
 def _as_row(conflict: Conflict) -> MergeConflict:

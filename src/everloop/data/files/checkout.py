@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from everloop.core.digests import Digest
 from everloop.core.errors import ConflictError
 from everloop.core.ids import new_id
@@ -21,7 +23,7 @@ from everloop.data.files.index import Noted
 from everloop.data.files.paths import STAGING, UnsafePathError, refuse_unsafe
 from everloop.data.files.records import Checkout
 from everloop.data.files.rows import chunk_list
-from everloop.data.files.scan import Found, scan
+from everloop.data.files.scan import found, scan
 from everloop.data.files.storing import hash_file
 from everloop.data.files.tree import read_tree
 
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
 
     from everloop.data.files.index import WorkspaceIndex
     from everloop.data.files.records import FileEntry, TreeReference
+    from everloop.data.files.scan import Found
     from everloop.kernel.objects import Objects
 
 _TOGETHER = 256
@@ -70,8 +73,10 @@ def checkout(
     folder.mkdir(parents=True, exist_ok=True)
     root, began = os.path.realpath(folder), time.time_ns()
     _refuse_links(root, wanted)
-    there = {file.path: file for file in scan(folder)}
-    known = index.known(root, there.values())
+    files = scan(folder)
+    notes = index.known(root, files)
+    there = {path: files.file(row) for row, path in enumerate(files.paths)}
+    known = {files.paths[row]: notes.noted(row) for row in np.flatnonzero(notes.is_known).tolist()}
     todo = [entry for entry in wanted if not _is_there(entry, there, known, root)]
     _refuse_loss(todo, there, known, root, objects)
     staging = Path(root, f"{STAGING}{new_id()}")
@@ -93,7 +98,7 @@ def _is_wanted(path: str, patterns: Sequence[str]) -> bool:
 
 def _is_there(entry: FileEntry, there: dict[str, Found], known: dict[str, Noted], root: str) -> bool:
     file = there.get(entry.path)
-    if file is None or file.status.st_size != entry.size_bytes or file.is_executable != entry.is_executable:
+    if file is None or file.size_bytes != entry.size_bytes or file.is_executable != entry.is_executable:
         return False
     if entry.path not in known:
         known[entry.path] = Noted(hash_file(Path(root, entry.path)), None)
@@ -161,6 +166,6 @@ def _write(
             staged.replace(target)
             size += entry.size_bytes
             noted = Noted(bytes.fromhex(entry.digest[3:]), chunk_list(entry.chunks) if entry.chunks else None)
-            yield Found(entry.path, target.stat()), noted
+            yield found(entry.path, target.stat()), noted
         if told is not None:
             told(start + len(together), size)

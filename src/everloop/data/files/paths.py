@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 NEVER = frozenset({".git", ".everloop", ".dvc"})
 """Folders that are never part of a tree."""
+SUSPECT = frozenset(".gG")
+"""What a reserved name of ASCII characters begins with."""
 STAGING = ".everloop-checkout-"
 """Prefix of the folders in which files are written before they get their name."""
 
@@ -81,7 +83,7 @@ def fault(path: str) -> str:
 
 def is_reserved(name: str) -> bool:
     """Return whether a file or folder of this name is never part of a tree."""
-    if name.isascii() and name[:1] not in {".", "g", "G"}:
+    if name.isascii() and name[:1] not in SUSPECT:
         return False
     plain = name.translate(_PASSED_OVER).casefold().rstrip(". ")
     return plain in NEVER or plain == "git~1" or plain.startswith(STAGING)

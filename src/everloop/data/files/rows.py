@@ -132,6 +132,14 @@ def join(pieces: Sequence[Rows]) -> Rows:
     )
 
 
+def find_places(paths: list[str], among: list[str]) -> NDArray[np.int64]:
+    """Return for each path its place among others, -1 where it is not."""
+    if paths == among:
+        return np.arange(len(paths))
+    place = {path: row for row, path in enumerate(among)}
+    return np.fromiter((place.get(path, -1) for path in paths), np.int64, len(paths))
+
+
 def chunk_list(chunks: Iterable[Chunk]) -> ChunkList:
     """Return chunks as columns."""
     listed = list(chunks)

@@ -10,8 +10,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from everloop.data.files.index import Noted
 from everloop.data.files.records import FolderStatus
+from everloop.data.files.rows import find_places, join
 from everloop.data.files.scan import scan
 from everloop.data.files.storing import hash_file
 from everloop.data.files.tree import Tree
@@ -32,28 +35,33 @@ def folder_status(
         FolderNotFoundError, UnsupportedFileError: as named.
     """
     root = os.path.realpath(folder)
-    files = {file.path: file for file in scan(folder)}
-    known = index.known(root, files.values())
-    modified, deleted, unchanged, read = [], [], 0, list[tuple["Found", Noted]]()
+    files = scan(folder)
+    notes = index.known(root, files)
+    rows = join(list(Tree(reference, objects).pieces()))
+    places = find_places(rows.paths, files.paths)
+    is_there = places >= 0
+    at = places[is_there]
+    is_alike = (rows.sizes[is_there] == files.marks[at, 0]) & (rows.modes[is_there] == files.modes[at])
+    is_known = notes.is_known[at]
+    is_same = is_alike & is_known & (rows.digests[is_there] == notes.digests[at]).all(axis=1)
+    there: list[int] = np.flatnonzero(is_there).tolist()
+    # Only a file of the same size has to be read to tell.
+    unread: list[int] = np.flatnonzero(is_alike & ~is_known).tolist()
     began = time.time_ns()
-    for rows in Tree(reference, objects).pieces():
-        digests, sizes, modes = rows.digests.tobytes(), rows.sizes.tolist(), rows.modes.tolist()
-        for row, path in enumerate(rows.paths):
-            file = files.pop(path, None)
-            if file is None:
-                deleted.append(path)
-                continue
-            raw = digests[32 * row : 32 * row + 32]
-            is_same = bool(modes[row]) == file.is_executable and sizes[row] == file.status.st_size
-            if is_same and path not in known:
-                # Only a file of the same size has to be read to tell.
-                known[path] = Noted(hash_file(Path(root, path)), rows.chunks.get(row))
-                if known[path].digest == raw:
-                    read.append((file, known[path]))
-            if is_same and known[path].digest == raw:
-                unchanged += 1
-            else:
-                modified.append(path)
+    read: list[tuple[Found, Noted]] = []
+    for place in unread:
+        row, file = there[place], files.file(int(at[place]))
+        noted = Noted(hash_file(Path(root, file.path)), rows.chunks.get(row))
+        if noted.digest == rows.digests[row].tobytes():
+            is_same[place] = True
+            read.append((file, noted))
     if read:
         index.note(root, read, read_at_ns=began)
-    return FolderStatus(added=sorted(files), modified=modified, deleted=deleted, unchanged=unchanged)
+    is_new = np.ones(len(files.paths), np.bool_)
+    is_new[at] = False
+    return FolderStatus(
+        added=[files.paths[row] for row in np.flatnonzero(is_new).tolist()],
+        modified=[rows.paths[there[place]] for place in np.flatnonzero(~is_same).tolist()],
+        deleted=[rows.paths[row] for row in np.flatnonzero(~is_there).tolist()],
+        unchanged=int(is_same.sum()),
+    )

@@ -23,8 +23,8 @@ from everloop.data.files.building import TreeBuilder
 from everloop.data.files.chunking import LARGE, store_chunks
 from everloop.data.files.index import Noted
 from everloop.data.files.records import TreeReference
-from everloop.data.files.rows import Rows, as_digests, texts
-from everloop.data.files.scan import Found, scan
+from everloop.data.files.rows import Rows, find_places, join, texts
+from everloop.data.files.scan import found, scan
 from everloop.data.files.sink import ObjectSink
 from everloop.data.files.tree import Tree
 from everloop.kernel.objects.links import Seen
@@ -32,8 +32,11 @@ from everloop.kernel.objects.links import Seen
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from numpy.typing import NDArray
+
     from everloop.core.digests import Digest
-    from everloop.data.files.index import WorkspaceIndex
+    from everloop.data.files.index import Notes, WorkspaceIndex
+    from everloop.data.files.scan import Files, Found
     from everloop.kernel.objects import Objects
 
 _BUFFER = 64 << 20
@@ -94,29 +97,32 @@ def store_folder(
     """
     root, began = os.path.realpath(folder), time.time_ns()
     files = scan(folder)
-    known = index.known(root, files)
+    notes = index.known(root, files)
     old = Tree(parent, objects) if parent is not None else None
-    theirs = contents_of(old)
-    borrowed = sorted({name for noted in known.values() for name in _names(noted) if name not in theirs})
-    gone = objects.missing(borrowed)
-    if gone:
-        known = {path: noted for path, noted in known.items() if gone.isdisjoint(_names(noted))}
-    fresh = [file for file in files if file.path not in known]
+    borrowed = _borrowed(notes, old)
+    gone = objects.missing({name for names in borrowed.values() for name in names})
+    for row, names in borrowed.items():
+        if not gone.isdisjoint(names):
+            # What was noted is not in the store any more: the file is read again.
+            notes.noted_ns[row] = 0
+    fresh = [files.file(row) for row in np.flatnonzero(~notes.is_known).tolist()]
     linked: list[Seen] = []
     with ObjectSink(objects) as sink:
         if link is not None:
-            linked = [_seen(root, file) for file in fresh if file.status.st_size]
+            linked = [_seen(root, file) for file in fresh if file.size_bytes]
             link(linked)
-            fresh = [file for file in fresh if not file.status.st_size]
+            fresh = [file for file in fresh if not file.size_bytes]
         read = dict(_read_all(root, fresh, sink, told))
         read.update((one.path, one.noted) for one in map(partial(_as_read, root), linked))
+        notes, modes = _with_read(files, notes, read, began)
         builder = TreeBuilder(sink.add, known=old.shards if old else ())
-        builder.add_rows(_rows(files, known, read))
+        builder.add_rows(Rows(notes.paths, notes.digests, notes.marks[:, 0], modes, notes.chunks))
         reference = builder.finish()
         sink.drain()
     if read:
-        index.note(root, list(read.values()), read_at_ns=began)
-    kept = [*(name for name in borrowed if name not in gone), *(seen.digest for seen in linked)]
+        index.keep(root, notes)
+    names = sorted({name for row in borrowed.values() for name in row} - gone)
+    kept = [*names, *(seen.digest for seen in linked)]
     return Stored(
         TreeReference(
             digest=reference.digest,
@@ -142,51 +148,66 @@ def _seen(root: str, file: Found) -> Seen:
     """Return a file to link with its digest, taken while it did not change."""
     path = Path(root, file.path)
     for _ in range(_TRIES):
-        before = Found(file.path, path.stat())
+        before = path.stat()
         digest = digest_file(path)
-        if before.mark == Found(file.path, path.stat()).mark:
-            return Seen(path, digest, before.status)
+        if found(file.path, before).mark == found(file.path, path.stat()).mark:
+            return Seen(path, digest, before)
     raise _changing(file)
 
 
 def _as_read(root: str, seen: Seen) -> _Read:
     # A hard link changes the time of change of its target, so the file is looked at once more.
-    file = Found(seen.path.relative_to(root).as_posix(), seen.path.stat())
+    file = found(seen.path.relative_to(root).as_posix(), seen.path.stat())
     return _Read(file.path, (file, Noted(bytes.fromhex(seen.digest[3:]), None)))
 
 
 def contents_of(tree: Tree | None) -> set[Digest]:
     """Return the objects that hold the contents of a tree."""
-    found: set[Digest] = set()
+    names: set[Digest] = set()
     for rows in tree.pieces() if tree is not None else ():
-        found.update(rows.names())
+        names.update(rows.names())
         for chunks in rows.chunks.values():
-            found.update(texts(chunks.digests))
-    return found
+            names.update(texts(chunks.digests))
+    return names
+
+
+def _borrowed(notes: Notes, old: Tree | None) -> dict[int, list[Digest]]:
+    """Return the objects of files that are not read, by row, where no file of the parent needs them."""
+    is_known = notes.is_known
+    if old is not None:
+        rows = join(list(old.pieces()))
+        places = find_places(notes.paths, rows.paths)
+        is_same = (
+            (places >= 0) & (rows.digests[places] == notes.digests).all(axis=1) if rows.paths else ~is_known
+        )
+        is_known = is_known & ~is_same
+    unsure = {*np.flatnonzero(is_known).tolist(), *notes.chunks}
+    if not unsure:
+        return {}
+    theirs = contents_of(old)
+    found = {row: [name for name in _names(notes.noted(row)) if name not in theirs] for row in sorted(unsure)}
+    return {row: names for row, names in found.items() if names}
 
 
 def _names(noted: Noted) -> list[Digest]:
     return texts(noted.digest if noted.chunks is None else noted.chunks.digests)
 
 
-def _rows(
-    files: Sequence[Found], known: Mapping[str, Noted], read: Mapping[str, tuple[Found, Noted]]
-) -> Rows:
-    files = [read[file.path][0] if file.path in read else file for file in files]
-    notes = [read[file.path][1] if file.path in read else known[file.path] for file in files]
-    return Rows(
-        [file.path for file in files],
-        as_digests(b"".join(noted.digest for noted in notes)),
-        np.fromiter((file.status.st_size for file in files), np.int64, len(files)),
-        np.fromiter((file.is_executable for file in files), np.uint8, len(files)),
-        {row: noted.chunks for row, noted in enumerate(notes) if noted.chunks is not None},
-    )
+def _with_read(
+    files: Files, notes: Notes, read: Mapping[str, tuple[Found, Noted]], read_at_ns: int
+) -> tuple[Notes, NDArray[np.uint8]]:
+    """Return the notes and the modes of all files, with those of the files that were read."""
+    rows = np.flatnonzero(~notes.is_known).tolist()
+    fresh = [(row, *read[files.paths[row]]) for row in rows]
+    modes = files.modes.copy()
+    modes[rows] = [file.is_executable for _, file, _ in fresh]
+    return notes.with_read(fresh, read_at_ns=read_at_ns), modes
 
 
 def _read_all(
     root: str, files: Sequence[Found], sink: ObjectSink, told: Callable[[int, int], None] | None
 ) -> Iterator[tuple[str, tuple[Found, Noted]]]:
-    small = [file for file in files if file.status.st_size <= LARGE]
+    small = [file for file in files if file.size_bytes <= LARGE]
     count = size = 0
     with ThreadPoolExecutor(_READERS, thread_name_prefix="everloop-files") as pool:
         batches = [small[start : start + _TOGETHER] for start in range(0, len(small), _TOGETHER)]
@@ -199,10 +220,10 @@ def _read_all(
             if told is not None:
                 told(count, size)
     for file in files:
-        if file.status.st_size > LARGE:
+        if file.size_bytes > LARGE:
             same, noted = _read_large(root, file, sink)
             yield file.path, (same, noted)
-            count, size = count + 1, size + same.status.st_size
+            count, size = count + 1, size + same.size_bytes
             if told is not None:
                 told(count, size)
 
@@ -213,11 +234,11 @@ def _read_small(root: str, file: Found) -> tuple[Found, bytes, bytes]:
     for _ in range(_TRIES):
         handle = os.open(f"{root}/{file.path}", os.O_RDONLY)
         try:
-            content = os.read(handle, before.status.st_size + 1)
-            after = Found(file.path, os.fstat(handle))
+            content = os.read(handle, before.size_bytes + 1)
+            after = found(file.path, os.fstat(handle))
         finally:
             os.close(handle)
-        if before.mark == after.mark and len(content) == after.status.st_size:
+        if before.mark == after.mark and len(content) == after.size_bytes:
             return after, content, blake3(content).digest()
         before = after
     raise _changing(file)
@@ -226,10 +247,10 @@ def _read_small(root: str, file: Found) -> tuple[Found, bytes, bytes]:
 def _read_large(root: str, file: Found, sink: ObjectSink) -> tuple[Found, Noted]:
     for _ in range(_TRIES):
         with Path(root, file.path).open("rb", buffering=0) as opened:
-            before = Found(file.path, os.fstat(opened.fileno()))
+            before = found(file.path, os.fstat(opened.fileno()))
             noted, size = store_chunks(opened, sink)
-            after = Found(file.path, os.fstat(opened.fileno()))
-        if before.mark == after.mark and size == after.status.st_size:
+            after = found(file.path, os.fstat(opened.fileno()))
+        if before.mark == after.mark and size == after.size_bytes:
             return after, noted
     raise _changing(file)
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def index(tmp_path: Path) -> WorkspaceIndex:
-    return WorkspaceIndex(tmp_path / "cache" / "workspace.db")
+    return WorkspaceIndex(tmp_path / "cache" / "workspace")
 
 
 @pytest.fixture
