@@ -27,6 +27,7 @@ COMMANDS = {
     "features": "Feature views: save, materialise, look up, compare",
     "pipeline": "Pipelines, their runs and schedules",
     "runs": "Tracked runs and their metrics",
+    "sync": "Send what runs logged while their home was away",
     "model": "Models: versions, aliases, gates",
     "deploy": "Put a model version behind an address",
     "predict": "Ask a deployment for predictions",

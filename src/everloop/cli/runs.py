@@ -63,10 +63,117 @@ def artifacts(run_id: str) -> None:
 
 
 @runs.command()
-def experiments() -> None:
+@click.argument("name")
+@click.argument("run_ids", nargs=-1, required=True)
+@click.option("--buckets", default=60, show_default=True, help="At most this many for each run.")
+def chart(name: str, run_ids: tuple[str, ...], buckets: int) -> None:
+    """Print the least, greatest and last value of metric NAME in each bucket of steps of RUN_IDS."""
+    with output.app() as loop:
+        found = loop.tracking.chart(list(run_ids), name=name, buckets=buckets)
+    rows = [
+        {"run": one.run, "step": step, "least": least, "greatest": greatest, "last": last, "points": count}
+        for one in found
+        for step, least, greatest, last, count in zip(
+            one.steps, one.least, one.greatest, one.last, one.counts, strict=True
+        )
+    ]
+    output.table(rows, ["run", "step", "least", "greatest", "last", "points"])
+
+
+@runs.command()
+@click.argument("run_id")
+@click.option("--name", help="The new name.")
+@click.option("--note", help="Text about the run.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Set a label; may be repeated.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="NAME", help="Take a label away.")
+def edit(
+    run_id: str, name: str | None, note: str | None, tags: tuple[str, ...], remove_tags: tuple[str, ...]
+) -> None:
+    """Change the name, note and tags of RUN_ID."""
+    with output.app() as loop:
+        output.record(
+            loop.tracking.edit_run(
+                run_id, name=name, note=note, tags=_pairs(tags), remove_tags=list(remove_tags)
+            )
+        )
+
+
+@runs.command("rm")
+@click.argument("run_id")
+def remove(run_id: str) -> None:
+    """Put RUN_ID into the trash."""
+    with output.app() as loop:
+        output.record(loop.tracking.delete_run(run_id))
+
+
+@runs.command()
+@click.argument("run_id")
+def restore(run_id: str) -> None:
+    """Take RUN_ID out of the trash."""
+    with output.app() as loop:
+        output.record(loop.tracking.restore_run(run_id))
+
+
+@runs.command()
+@click.option("--deleted", is_flag=True, help="Also those in the trash.")
+def experiments(deleted: bool) -> None:  # noqa: FBT001 - click's flag
     """List experiments with the number of their runs."""
     with output.app() as loop:
-        output.table(loop.tracking.experiments(), ["name", "runs", "created_at"])
+        output.table(
+            loop.tracking.experiments(deleted=deleted), ["id", "name", "runs", "created_at", "deleted_at"]
+        )
+
+
+@runs.command("new-experiment")
+@click.argument("name")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Set a label; may be repeated.")
+def new_experiment(name: str, tags: tuple[str, ...]) -> None:
+    """Make the experiment NAME."""
+    with output.app() as loop:
+        output.record(loop.tracking.create_experiment(name, tags=_pairs(tags)))
+
+
+@runs.command("edit-experiment")
+@click.argument("experiment")
+@click.option("--name", help="The new name.")
+@click.option("--tag", "tags", multiple=True, metavar="NAME=VALUE", help="Set a label; may be repeated.")
+@click.option("--remove-tag", "remove_tags", multiple=True, metavar="NAME", help="Take a label away.")
+def edit_experiment(
+    experiment: str, name: str | None, tags: tuple[str, ...], remove_tags: tuple[str, ...]
+) -> None:
+    """Change the name and tags of EXPERIMENT."""
+    with output.app() as loop:
+        output.record(
+            loop.tracking.edit_experiment(
+                experiment, name=name, tags=_pairs(tags), remove_tags=list(remove_tags)
+            )
+        )
+
+
+@runs.command("rm-experiment")
+@click.argument("experiment")
+def remove_experiment(experiment: str) -> None:
+    """Put EXPERIMENT and its runs into the trash."""
+    with output.app() as loop:
+        output.record(loop.tracking.delete_experiment(experiment))
+
+
+@runs.command("restore-experiment")
+@click.argument("experiment")
+def restore_experiment(experiment: str) -> None:
+    """Take EXPERIMENT out of the trash, with the runs that went there with it."""
+    with output.app() as loop:
+        output.record(loop.tracking.restore_experiment(experiment))
+
+
+def _pairs(words: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{word!r} is no NAME=VALUE.")
+        found[name] = value
+    return found
 
 
 @runs.command()

@@ -47,6 +47,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allowed_hosts: names the API answers to besides loopback.
         checkpoint_file: where signed checkpoints of the event log are appended; empty means only on demand.
         scheduler_every_s: pause between two passes of the scheduler.
+        spool_dir: where a run keeps what its home does not have yet; empty means `spool` in the home, or for a client of a server
+            `everloop/spool` below `XDG_STATE_HOME` (`~/.local/state`).
         webhook_hosts: `host` or `host:port` that webhooks may be sent to; none by default.
     """
 
@@ -65,12 +67,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_hosts: list[str] = []
     checkpoint_file: str = ""
     scheduler_every_s: float = 1.0
+    spool_dir: str = ""
     webhook_hosts: list[str] = []
 
     @property
     def catalog_address(self) -> str:
         """Return the catalog's URL with its default filled in."""
         return self.catalog_url or f"sqlite:///{self.home / 'catalog.db'}"
+
+    @property
+    def spool_folder(self) -> Path:
+        """Return the folder of spools with its default filled in."""
+        if self.spool_dir:
+            return Path(self.spool_dir).expanduser()
+        if not self.url:
+            return self.home / "spool"
+        state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+        return Path(state).expanduser() / "everloop" / "spool"
 
     @property
     def objects_address(self) -> str:

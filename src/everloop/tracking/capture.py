@@ -15,6 +15,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from everloop.tracking.records import Capture
 
 if TYPE_CHECKING:
@@ -26,19 +28,26 @@ _LARGEST_DIFF = 8 << 20
 
 def capture(objects: Objects) -> Capture:
     """Return code and environment of this process; the diff and the lock are stored as objects."""
+    found, contents = look()
+    return msgspec.structs.replace(
+        found, **{name: objects.put(content) for name, content in contents.items()}
+    )
+
+
+def look() -> tuple[Capture, dict[str, bytes]]:
+    """Return code and environment of this process, and the bytes of the fields that name objects: `diff` and `environment`."""
     script = _script()
     tree = _work_tree(script.parent if script else Path.cwd())
     commit, branch, diff = _git_state(tree) if tree else ("", "", b"")
-    return Capture(
+    found = Capture(
         commit=commit,
         branch=branch,
-        diff=objects.put(diff) if diff else None,
         script=_relative(script, tree),
         command=[Path(sys.argv[0]).name, *sys.argv[1:]] if sys.argv else [],
         python=platform.python_version(),
         platform=_platform(),
-        environment=objects.put(environment_lock()),
     )
+    return found, {"environment": environment_lock(), **({"diff": diff} if diff else {})}
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import datetime
 from typing import Literal
 
@@ -11,6 +12,7 @@ from everloop.core.digests import Digest
 
 RunStatus = Literal["running", "finished", "failed", "killed"]
 Plain = str | int | float | bool | None
+Mark = Literal["", "nan", "inf", "-inf"]
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,21 +46,32 @@ class DatasetInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Metric(msgspec.Struct, frozen=True, kw_only=True):
-    """The last value of a metric; None stands for a number that is not finite."""
+    """The latest value of a metric: that of the greatest step, then time, then value.
+
+    Attributes:
+        value: None stands for a number that is not finite, which `mark` then names.
+        least, greatest: of the values that are numbers.
+        count: points that arrived.
+    """
 
     name: str
     value: float | None
     step: float
     time: datetime
+    mark: Mark = ""
+    least: float | None = None
+    greatest: float | None = None
+    count: int = 1
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
-    """One value of a metric at a step."""
+    """One value of a metric at a step; None stands for a number that is not finite, which `mark` then names."""
 
     name: str
     value: float | None
     step: float
     time: datetime
+    mark: Mark = ""
 
 
 class RunArtifact(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +85,15 @@ class RunArtifact(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of a script or a pipeline."""
+    """One execution of a script or a pipeline.
+
+    Attributes:
+        owner: who started it.
+        note: text of people about it.
+        parent: id of the run around it.
+        fork_of, fork_step: the run whose series this one goes on with, and the last step it takes from there.
+        deleted_at: since when it is in the trash.
+    """
 
     id: str
     experiment: str
@@ -80,7 +101,13 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     status: RunStatus
     created_at: datetime
     ended_at: datetime | None = None
+    deleted_at: datetime | None = None
     error: str = ""
+    owner: str = ""
+    note: str = ""
+    parent: str = ""
+    fork_of: str = ""
+    fork_step: float | None = None
     params: dict[str, Plain] = {}
     tags: dict[str, str] = {}
     metrics: list[Metric] = []
@@ -89,8 +116,26 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A named group of runs."""
+    """A named group of runs.
 
+    Attributes:
+        id: its number, which survives a new name.
+        runs: how many are not in the trash.
+    """
+
+    id: int
     name: str
     created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None = None
+    tags: dict[str, str] = {}
     runs: int = 0
+
+
+def mark_of(value: float | None) -> tuple[float | None, Mark]:
+    """Return a number as JSON can hold it, and the mark of one that is not finite."""
+    if value is None or math.isnan(value):
+        return None, "nan"
+    if math.isinf(value):
+        return None, "inf" if value > 0 else "-inf"
+    return value, ""

@@ -3,47 +3,51 @@
 from __future__ import annotations
 
 import builtins
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-
-from everloop.core.digests import Digest, parse_digest
-from everloop.core.errors import NotFoundError
+from everloop.core.actors import current_actor
+from everloop.core.clock import to_microseconds
+from everloop.core.errors import InvalidInputError, UnavailableError
 from everloop.core.ids import new_id
-from everloop.kernel.operations import Service, operation
+from everloop.kernel.operations import operation
 from everloop.tracking import queries
-from everloop.tracking.capture import capture
-from everloop.tracking.client import ActiveRun
-from everloop.tracking.records import (
-    Capture,
-    DatasetInput,
-    Experiment,
-    Plain,
-    Point,
-    Run,
-    RunArtifact,
-    RunStatus,
-)
-from everloop.tracking.tables import experiment as experiments
+from everloop.tracking.capture import look
+from everloop.tracking.charting import Charting
+from everloop.tracking.client import ActiveRun, flatten
+from everloop.tracking.courier import Background, Direct
+from everloop.tracking.delivery import Delivery
+from everloop.tracking.naming import check_names, check_texts
+from everloop.tracking.organizing import Organizing
+from everloop.tracking.recording import RunDeletedError, RunNotFoundError
+from everloop.tracking.records import Capture, DatasetInput, Plain, Run, RunStatus
+from everloop.tracking.spool import Start
 from everloop.tracking.tables import run as runs
-from everloop.tracking.tables import run_artifact, run_batch, run_input
+from everloop.tracking.tables import run_input
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import sqlalchemy as sa
+
+    from everloop.tracking.syncing import Synced
+
+__all__ = ["RunDeletedError", "RunNotFoundError", "Tracking"]
 
 
-class RunNotFoundError(NotFoundError):
-    """No run has this id."""
+class BadForkError(InvalidInputError):
+    """A run cannot be forked like this."""
 
-    code = "tracking.run-not-found"
+    code = "tracking.bad-fork"
 
 
-class Tracking(Service):
+class Tracking(Charting, Organizing):
     """Experiments and runs."""
 
     stage = "tracking"
 
-    def start(
+    def start(  # noqa: PLR0913 - what a run is, by keyword
         self,
         *,
         experiment: str = "default",
@@ -52,8 +56,14 @@ class Tracking(Service):
         tags: Mapping[str, str] | None = None,
         inputs: Sequence[DatasetInput] = (),
         run_id: str = "",
+        parent: str = "",
+        fork_of: str = "",
+        fork_step: float | None = None,
+        offline: bool = False,
     ) -> ActiveRun:
         """Start a run and return it; use it in a `with` block.
+
+        A home that does not answer is no error: the run goes on, and what it logs is kept until the home is back.
 
         Args:
             experiment: group of runs; made on first use.
@@ -62,27 +72,72 @@ class Tracking(Service):
             tags: labels for search.
             inputs: dataset versions that the run reads.
             run_id: start under this id, or go on with the run that has it.
+            parent: id of the run around this one.
+            fork_of: id of a run whose series this one goes on with.
+            fork_step: the last step to take from that run.
+            offline: ask the home for nothing; `everloop sync` sends the run later.
         """
-        run = ActiveRun(self, self.kernel.objects, self.kernel.clock, run_id=run_id or new_id())
-        self.create_run(
-            id=run.id,
+        captured, files = look()
+        start = Start(
+            id=run_id or new_id(),
             experiment=experiment,
             name=name,
-            params=dict(params or {}),
+            started_at=to_microseconds(self.kernel.clock.now()),
+            params=flatten(params or {}),
             tags=dict(tags or {}),
             inputs=builtins.list(inputs),
-            capture=capture(self.kernel.objects),
+            capture=captured,
+            parent=parent,
+            fork_of=fork_of,
+            fork_step=fork_step,
+            files=files,
         )
-        return run
+        courier = Background(
+            self,
+            self.kernel.objects,
+            self.kernel.clock,
+            start=start,
+            folder=self.kernel.settings.spool_folder / start.id,
+            is_started=not offline and self._is_started(start),
+            is_offline=offline,
+        )
+        return ActiveRun(self, self.kernel.objects, courier, run_id=start.id)
+
+    def _is_started(self, start: Start) -> bool:
+        """Start a run at its home; False when the home is away."""
+        try:
+            Delivery(self, self.kernel.objects, run=start.id, writer="").deliver(start)
+        except UnavailableError:
+            return False
+        return True
 
     def attach(self, run_id: str) -> ActiveRun:
-        """Return a run that another process started, to log to it."""
-        return ActiveRun(self, self.kernel.objects, self.kernel.clock, run_id=run_id)
+        """Return a run that another process started, to log to it; its values are sent in the thread that logs them."""
+        courier = Direct(self, self.kernel.objects, self.kernel.clock, run=run_id)
+        return ActiveRun(self, self.kernel.objects, courier, run_id=run_id)
+
+    def sync(
+        self,
+        *,
+        folder: Path | None = None,
+        closed: bool = False,
+        told: Callable[[Synced], None] | None = None,
+    ) -> builtins.list[Synced]:
+        """Send what runs left on this machine's disk because their home was away, each value once.
+
+        Args:
+            folder: of spools; that of the settings by default.
+            closed: also remove the spools of runs without an end; only when their processes are gone.
+            told: called with the result of each spool as it is done.
+        """
+        from everloop.tracking.syncing import sync
+
+        return sync(self, folder or self.kernel.settings.spool_folder, closed=closed, told=told)
 
     @operation(
         "POST /runs", needs="run.write", emits="run.started", cli=None, cli_reason="a run starts from code"
     )
-    def create_run(
+    def create_run(  # noqa: PLR0913 - what a run is, by keyword
         self,
         *,
         id: str,  # noqa: A002 - the field of the record
@@ -92,110 +147,141 @@ class Tracking(Service):
         tags: dict[str, str] | None = None,
         inputs: builtins.list[DatasetInput] | None = None,
         capture: Capture | None = None,
+        parent: str = "",
+        fork_of: str = "",
+        fork_step: float | None = None,
+        started_at: datetime | None = None,
+        note: str = "",
     ) -> Run:
-        """Start a run under an id its client made; a run that exists goes on (event `run.resumed`)."""
+        """Start a run under an id its client made; a run that exists goes on (event `run.resumed`).
+
+        Args:
+            id: of the run.
+            experiment: group of runs; made on first use.
+            name: for people.
+            params: plain values set before the run.
+            tags: labels for search.
+            inputs: dataset versions that the run reads.
+            parent: id of the run around this one.
+            fork_of: id of a run whose series this one goes on with.
+            fork_step: the last step to take from that run.
+            capture: code and environment.
+            started_at: when it started, for a run made away from the home; now by default.
+            note: text about it.
+
+        Raises:
+            RunDeletedError: the run is in the trash.
+            BadForkError, RunNotFoundError: the run to fork, or the parent, is not there.
+        """
+        check_names([experiment, *(params or {}), *(tags or {})])
+        check_texts({**(params or {}), **(tags or {})})
+        if (fork_step is None) != (not fork_of):
+            raise BadForkError(
+                "a fork names a run and a step: give both fork_of and fork_step.", subject=f"run:{id}"
+            )
         with self.kernel.catalog.transaction() as connection:
             if self._go_on(connection, id):
-                return queries.read_run(connection, id) or self._missing(id)
+                return queries.read_run(connection, id) or self.missing(id)
             now = self.kernel.clock.now()
-            queries.insert_missing(
-                connection, experiments, {"name": experiment, "created_at": now}, key="name"
-            )
+            group = queries.experiment_id(connection, experiment, now)
+            self.refuse_deleted(connection, group)
             values = {
                 "id": id,
-                "experiment": experiment,
+                "experiment_id": group,
                 "name": name,
                 "status": "running",
-                "created_at": now,
+                "created_at": started_at or now,
+                "error": "",
+                "owner": current_actor().name,
+                "note": note,
+                "parent": self._number(connection, parent),
+                "fork_of": self._number(connection, fork_of),
+                "fork_step": fork_step,
+                "capture": capture or Capture(),
+                "changed": queries.next_change(connection),
+                "tail_rows": 0,
+                "tail_points": 0,
+                "tail_next": 0,
             }
-            connection.execute(runs.insert().values(**values, error="", capture=capture or Capture()))
-            queries.set_params(connection, id, params or {})
-            queries.set_tags(connection, id, tags or {})
+            number = int(
+                connection.execute(runs.insert().values(values).returning(runs.c.number)).scalar_one()
+            )
+            queries.set_params(connection, number, params or {}, experiment_id=group)
+            queries.set_tags(connection, number, tags or {}, experiment_id=group)
             event = self.emit(
                 connection, subject=f"run:{id}", payload={"experiment": experiment, "name": name}
             )
-            self._link_inputs(connection, id, inputs or [], event)
-            return queries.read_run(connection, id) or self._missing(id)
+            self.link_inputs(connection, number, id, inputs or [], event)
+            return queries.read_runs(connection, [number])[0]
+
+    def _number(self, connection: sa.Connection, run: str) -> int | None:
+        if not run:
+            return None
+        number = queries.number_of(connection, run)
+        return self.missing(run) if number is None else number
 
     def _go_on(self, connection: sa.Connection, run_id: str) -> bool:
-        known = connection.execute(sa.select(runs.c.status).where(runs.c.id == run_id)).scalar()
-        if known is None:
+        row = queries.lock(connection, run_id)
+        if row is None:
             return False
-        if known == "running":
+        self.writable(connection, run_id)
+        if row.status == "running":
             self.unchanged()
             return True
-        change = runs.update().where(runs.c.id == run_id).values(status="running", ended_at=None, error="")
-        connection.execute(change)
-        self.emit(connection, kind="run.resumed", subject=f"run:{run_id}", payload={"was": known})
+        queries.change_run(connection, row.number, status="running", ended_at=None, error="")
+        self.emit(connection, kind="run.resumed", subject=f"run:{run_id}", payload={"was": row.status})
         return True
 
-    def _link_inputs(
-        self, connection: sa.Connection, run_id: str, inputs: builtins.list[DatasetInput], event: str
+    def link_inputs(
+        self, connection: sa.Connection, number: int, run: str, inputs: Sequence[DatasetInput], event: str
     ) -> None:
+        """Note the dataset versions that a run reads, with their edges of lineage."""
+        rows = [{"run": number, "name": item.name, "ref": item.ref, "digest": item.digest} for item in inputs]
+        queries.put_rows(connection, run_input, rows, change=("ref", "digest"))
         for item in inputs:
-            values = {"run_id": run_id, "name": item.name, "ref": item.ref, "digest": item.digest}
-            connection.execute(run_input.insert().values(values))
             self.kernel.events.link(
-                connection, source=f"dataset:{item.ref}", verb="read", target=f"run:{run_id}", event=event
+                connection, source=f"dataset:{item.ref}", verb="read", target=f"run:{run}", event=event
             )
 
-    @operation(
-        "POST /runs/{run}/batches",
-        needs="run.write",
-        emits="run.logged",
-        cli=None,
-        cli_reason="values come from code",
-    )
-    def log_batch(
-        self,
-        run: str,
-        *,
-        writer: str,
-        sequence: int,
-        points: builtins.list[Point] | None = None,
-        params: dict[str, Plain] | None = None,
-        tags: dict[str, str] | None = None,
-    ) -> int:
-        """Apply one batch of values, once for each (run, writer, sequence); return how many points were added."""
-        with self.kernel.catalog.transaction() as connection:
-            self.unchanged()  # values are rows, not events: a run may log a million
-            if not queries.exists(connection, run):
-                self._missing(run)
-            key = {"run_id": run, "writer": writer, "sequence": sequence}
-            if not queries.insert_missing(connection, run_batch, key, key="sequence"):
-                return 0
-            queries.add_points(connection, run, points or [])
-            queries.set_params(connection, run, params or {})
-            queries.set_tags(connection, run, tags or {})
-        return len(points or [])
-
     @operation("POST /runs/{run}/finish", needs="run.write", emits="run.finished", cli="runs finish")
-    def finish_run(self, run: str, *, status: RunStatus = "finished", error: str = "") -> Run:
-        """Close a run; closing it again the same way changes nothing."""
+    def finish_run(
+        self, run: str, *, status: RunStatus = "finished", error: str = "", ended_at: datetime | None = None
+    ) -> Run:
+        """Close a run; closing it again the same way changes nothing.
+
+        Args:
+            run: its id.
+            status: how it ended.
+            error: why, when it failed.
+            ended_at: when it ended, for a run made away from the home; now by default.
+        """
+        from everloop.tracking.series import keeping
+
         with self.kernel.catalog.transaction() as connection:
-            before = queries.read_run(connection, run) or self._missing(run)
-            if before.status == status:
+            row = self.writable(connection, run)
+            if row.status == status:
                 self.unchanged()
-                return before
-            change = {"status": status, "error": error, "ended_at": self.kernel.clock.now()}
-            connection.execute(runs.update().where(runs.c.id == run).values(change))
+                return queries.read_runs(connection, [row.number])[0]
+            sealed = keeping.seal(connection, row.number) if row.tail_rows else {}
+            ended = ended_at or self.kernel.clock.now()
+            queries.change_run(connection, row.number, status=status, error=error, ended_at=ended, **sealed)
             kind = "run.finished" if status == "finished" else f"run.{status}"
             self.emit(
                 connection, kind=kind, subject=f"run:{run}", payload={"status": status, "error": error[:500]}
             )
-            return queries.read_run(connection, run) or self._missing(run)
+            return queries.read_runs(connection, [row.number])[0]
 
     @operation("GET /runs/{run}", needs="run.read", cli="runs show")
     def get_run(self, run: str) -> Run:
-        """Return a run with params, tags, last metrics and inputs."""
+        """Return a run with params, tags, latest metrics and inputs."""
         with self.kernel.catalog.read() as connection:
-            return queries.read_run(connection, run) or self._missing(run)
+            return queries.read_run(connection, run) or self.missing(run)
 
     @operation("GET /runs", needs="run.read", cli="runs ls")
     def list(
         self, *, experiment: str = "", status: str = "", limit: int = 100, after: str = ""
     ) -> builtins.list[Run]:
-        """Return runs, newest first.
+        """Return runs that are not in the trash, newest first.
 
         Args:
             experiment: only of this group.
@@ -205,76 +291,5 @@ class Tracking(Service):
         """
         with self.kernel.catalog.read() as connection:
             return queries.list_runs(
-                connection, experiment=experiment, status=status, limit=limit, after=after
+                connection, experiment_name=experiment, status=status, limit=limit, after=after
             )
-
-    @operation("GET /experiments", needs="run.read", cli="runs experiments")
-    def experiments(self) -> builtins.list[Experiment]:
-        """Return the experiments by name with the number of their runs."""
-        with self.kernel.catalog.read() as connection:
-            return queries.list_experiments(connection)
-
-    @operation("GET /runs/{run}/history", needs="run.read", cli="runs metrics")
-    def history(
-        self, run: str, *, name: str = "", limit: int = 10_000, after: int = 0
-    ) -> builtins.list[Point]:
-        """Return the points of a metric (of all metrics without a name) in the order of name and step.
-
-        Args:
-            run: its id.
-            name: the metric.
-            limit: at most this many.
-            after: skip points up to this step, exclusive of it; 0 reads all.
-        """
-        with self.kernel.catalog.read() as connection:
-            if not queries.exists(connection, run):
-                self._missing(run)
-            return queries.history(connection, run, name=name, limit=limit, after=after)
-
-    @operation(
-        "POST /runs/{run}/artifacts",
-        needs="run.write",
-        emits="run.artifact_recorded",
-        cli=None,
-        cli_reason="from code",
-    )
-    def record_artifact(self, run: str, *, name: str, digest: str, size_bytes: int) -> RunArtifact:
-        """Name a stored object as an output of a run; the same name again replaces it."""
-        artifact = RunArtifact(
-            run=run,
-            name=name,
-            digest=parse_digest(digest),
-            size_bytes=size_bytes,
-            created_at=self.kernel.clock.now(),
-        )
-        values = {"run_id": run, "name": name, "digest": artifact.digest, "size_bytes": size_bytes}
-        with self.kernel.catalog.transaction() as connection:
-            if not queries.exists(connection, run):
-                self._missing(run)
-            connection.execute(
-                run_artifact.delete().where(run_artifact.c.run_id == run, run_artifact.c.name == name)
-            )
-            connection.execute(run_artifact.insert().values(**values, created_at=artifact.created_at))
-            self.emit(connection, subject=f"run:{run}", payload={"name": name, "digest": digest})
-        return artifact
-
-    @operation("GET /runs/{run}/artifacts", needs="run.read", cli="runs artifacts")
-    def artifacts(self, run: str) -> builtins.list[RunArtifact]:
-        """Return the artifacts of a run by name."""
-        query = sa.select(run_artifact).where(run_artifact.c.run_id == run).order_by(run_artifact.c.name)
-        with self.kernel.catalog.read() as connection:
-            return [
-                RunArtifact(
-                    run=row.run_id,
-                    name=row.name,
-                    digest=Digest(row.digest),
-                    size_bytes=row.size_bytes,
-                    created_at=row.created_at,
-                )
-                for row in connection.execute(query)
-            ]
-
-    def _missing(self, run: str) -> Run:
-        raise RunNotFoundError(
-            f"there is no run {run}. `everloop runs ls` lists the runs.", subject=f"run:{run}"
-        )

@@ -1,157 +1,124 @@
-"""A run in a program: what it sends and when, whatever threads and failures do to it."""
+"""A run in a program: what it accepts, and how it ends."""
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
-from everloop.core.clock import ManualClock
-from everloop.core.errors import UnavailableError
-from everloop.tracking.client import ActiveRun, current_run, log
+from everloop.tracking import Tracking, current_run, log
+from everloop.tracking.client import flatten
+from everloop.tracking.naming import BadNameError, TextTooLongError
 
 if TYPE_CHECKING:
     from everloop.kernel.operations import Kernel
-    from everloop.tracking.records import Plain, Point, RunArtifact, RunStatus
-
-
-class Notebook:
-    """A sink that writes down what it is sent; while `is_away` it takes nothing."""
-
-    def __init__(self) -> None:
-        self.batches: list[tuple[str, int, list[Point]]] = []
-        self.params: dict[str, Plain] = {}
-        self.tags: dict[str, str] = {}
-        self.ended: list[tuple[RunStatus, str]] = []
-        self.is_away = False
-
-    def log_batch(
-        self,
-        run: str,
-        *,
-        writer: str,
-        sequence: int,
-        points: list[Point],
-        params: dict[str, Plain],
-        tags: dict[str, str],
-    ) -> int:
-        del run
-        if self.is_away:
-            raise UnavailableError("away")
-        self.batches.append((writer, sequence, points))
-        self.params |= params
-        self.tags |= tags
-        return len(points)
-
-    def record_artifact(self, run: str, *, name: str, digest: str, size_bytes: int) -> RunArtifact:
-        raise NotImplementedError
-
-    def finish_run(self, run: str, *, status: RunStatus, error: str = "") -> object:
-        del run
-        self.ended.append((status, error))
-        return None
-
-    @property
-    def points(self) -> list[Point]:
-        return [point for _, _, points in self.batches for point in points]
 
 
 @pytest.fixture
-def sink() -> Notebook:
-    return Notebook()
+def tracking(kernel: Kernel) -> Tracking:
+    return Tracking(kernel)
 
 
-@pytest.fixture
-def run(sink: Notebook, kernel: Kernel, clock: ManualClock) -> ActiveRun:
-    return ActiveRun(sink, kernel.objects, clock, run_id="r1")
+def test_each_metric_counts_its_own_steps_and_a_given_step_moves_it(tracking: Tracking) -> None:
+    with tracking.start() as run:
+        run.log(a=1.0)
+        run.log(a=2.0, b=0.1)
+        run.log({"valid/auc": 0.5}, step=10)
+        run.log({"valid/auc": 0.6})
 
-
-def test_nothing_is_sent_until_a_batch_is_full_or_asked_for(run: ActiveRun, sink: Notebook) -> None:
-    for _ in range(999):
-        run.log(loss=1.0)
-    assert sink.batches == []
-
-    run.log(loss=1.0)
-    run.log(loss=2.0)
-    run.flush()
-    run.flush()
-
-    assert [len(points) for _, _, points in sink.batches] == [1000, 1]
-
-
-def test_batches_of_one_writer_are_numbered_and_two_writers_differ(
-    run: ActiveRun, sink: Notebook, kernel: Kernel
-) -> None:
-    again = ActiveRun(sink, kernel.objects, ManualClock(kernel.clock.now()), run_id="r1")
-    for one in (run, again, run):
-        one.log(loss=1.0)
-        one.flush()
-
-    writers = [(writer, sequence) for writer, sequence, _ in sink.batches]
-    assert [sequence for _, sequence in writers] == [0, 0, 1]
-    assert writers[0][0] == writers[2][0] != writers[1][0]
-
-
-def test_each_metric_counts_its_own_steps_and_a_given_step_moves_it(run: ActiveRun, sink: Notebook) -> None:
-    run.log(a=1.0)
-    run.log(a=2.0, b=0.1)
-    run.log({"valid/auc": 0.5}, step=10)
-    run.log({"valid/auc": 0.6})
-    run.flush()
-
-    assert [(point.name, point.step) for point in sink.points] == [
+    assert [(point.name, point.step) for point in tracking.history(run.id)] == [
         ("a", 0.0), ("a", 1.0), ("b", 0.0), ("valid/auc", 10.0), ("valid/auc", 11.0),
     ]  # fmt: skip
 
 
-def test_a_batch_that_could_not_be_sent_is_sent_with_the_next(run: ActiveRun, sink: Notebook) -> None:
-    run.log(loss=1.0)
-    sink.is_away = True
-    with pytest.raises(UnavailableError):
-        run.flush()
-    sink.is_away = False
+def test_numbers_of_other_kinds_are_taken_when_they_are_logged(tracking: Tracking) -> None:
+    moving = np.zeros(())
+    with tracking.start() as run:
+        run.log(a=1, b=np.float32(0.5), c=moving)
+        moving += 1
 
-    run.log(loss=2.0)
-    run.flush()
-
-    assert [point.value for point in sink.points] == [1.0, 2.0]
-    assert [sequence for _, sequence, _ in sink.batches] == [0]
-
-
-def test_threads_lose_no_point(run: ActiveRun, sink: Notebook) -> None:
-    def work() -> None:
-        for _ in range(500):
-            run.log(loss=1.0)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    run.flush()
-
-    assert sorted(point.step for point in sink.points) == [float(step) for step in range(2000)]
+    assert {metric.name: metric.value for metric in tracking.get_run(run.id).metrics} == {
+        "a": 1.0,
+        "b": 0.5,
+        "c": 0.0,
+    }
 
 
-def test_params_and_tags_are_plain_when_they_leave(run: ActiveRun, sink: Notebook) -> None:
-    given: Any = {"layers": [1, 2]}
-    run.log_params(given, depth=3)
-    run.tag(who="ada", try_=2)
-    run.flush()
+def test_params_are_plain_when_they_are_kept(tracking: Tracking) -> None:
+    given: Any = {
+        "layers": [1, 2],
+        "optimizer": {"name": "adam", "lr": 0.1, "extra": {}},
+        "best": float("inf"),
+    }
+    with tracking.start(params=given) as run:
+        run.log_params(depth=np.int64(3), flag=True, none=None)
+        run.tag(who="ada", try_=2)
 
-    assert sink.params == {"layers": "[1, 2]", "depth": 3}
-    assert sink.tags == {"who": "ada", "try_": "2"}
+    kept = tracking.get_run(run.id)
+    assert kept.params == {
+        "layers": "[1, 2]",
+        "optimizer.name": "adam",
+        "optimizer.lr": 0.1,
+        "optimizer.extra": "{}",
+        "best": "inf",
+        "depth": 3,
+        "flag": True,
+        "none": None,
+    }
+    assert kept.tags == {"who": "ada", "try_": "2"}
 
 
-def test_runs_inside_runs_come_back_to_the_outer_one(run: ActiveRun, sink: Notebook, kernel: Kernel) -> None:
-    inner = ActiveRun(Notebook(), kernel.objects, kernel.clock, run_id="r2")
+def test_nested_params_become_dotted_names() -> None:
+    assert flatten({"a": {"b": {"c": 1}}, "d": 2}) == {"a.b.c": 1, "d": 2}
 
-    with run:
-        with inner:
+
+def test_a_text_that_is_too_long_is_refused_where_it_is_set(tracking: Tracking) -> None:
+    with tracking.start() as run:
+        with pytest.raises(TextTooLongError, match="artifact"):
+            run.log_params(text="x" * 1_000_000)
+        with pytest.raises(BadNameError):
+            run.tag(**{"": "x"})
+    assert tracking.get_run(run.id).params == {}
+
+
+def test_runs_inside_runs_come_back_to_the_outer_one(tracking: Tracking) -> None:
+    with tracking.start() as outer:
+        with tracking.start(parent=outer.id) as inner:
             assert current_run() is inner
         log(loss=1.0)
 
     assert current_run() is None
-    assert [point.value for point in sink.points] == [1.0]
-    assert sink.ended == [("finished", "")]
+    assert [point.value for point in tracking.history(outer.id)] == [1.0]
+    assert tracking.get_run(inner.id).parent == outer.id
+
+
+def test_a_run_that_is_finished_takes_no_more_values(
+    tracking: Tracking, caplog: pytest.LogCaptureFixture
+) -> None:
+    with tracking.start() as run:
+        run.log(loss=1.0)
+    run.log(loss=2.0)
+    run.finish("failed")
+
+    assert "finished" in caplog.text
+    assert tracking.get_run(run.id).status == "finished"
+    assert len(tracking.history(run.id)) == 1
+
+
+def test_a_step_sends_its_values_in_batches_of_its_own(tracking: Tracking) -> None:
+    run = tracking.attach(tracking.create_run(id="r1").id)
+    other = tracking.attach("r1")
+    for one in (run, other, run):
+        one.log(loss=1.0)
+        one.flush()
+    for _ in range(1_500):
+        run.log(acc=1.0)
+    sent = tracking.get_run("r1").metrics[0].count
+    run.flush()
+
+    assert 1_000 <= sent < 1_500
+    assert {metric.name: metric.count for metric in tracking.get_run("r1").metrics} == {
+        "acc": 1_500,
+        "loss": 3,
+    }

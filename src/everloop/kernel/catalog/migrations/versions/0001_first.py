@@ -226,9 +226,21 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('position', name=op.f('pk_event_checkpoint'))
     )
     op.create_table('experiment',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('name', name=op.f('pk_experiment'))
+    sa.Column('updated_at', sa.BigInteger(), nullable=False),
+    sa.Column('deleted_at', sa.BigInteger(), nullable=True),
+    sa.Column('tags', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_experiment')),
+    sa.UniqueConstraint('name', name=op.f('uq_experiment_name')),
+    sqlite_autoincrement=True
+    )
+    op.create_table('experiment_key',
+    sa.Column('experiment_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint('experiment_id', 'key_id', name=op.f('pk_experiment_key')),
+    sqlite_with_rowid=False
     )
     op.create_table('explanation',
     sa.Column('id', sa.Text(), nullable=False),
@@ -520,69 +532,109 @@ def upgrade() -> None:
     op.create_index('ix_pipeline_run_pipeline', 'pipeline_run', ['pipeline', 'id'], unique=False)
     op.create_index('ix_pipeline_run_status', 'pipeline_run', ['status', 'id'], unique=False)
     op.create_table('run',
+    sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('id', sa.Text(), nullable=False),
-    sa.Column('experiment', sa.Text(), nullable=False),
+    sa.Column('experiment_id', sa.BigInteger(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('status', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('ended_at', sa.BigInteger(), nullable=True),
+    sa.Column('deleted_at', sa.BigInteger(), nullable=True),
     sa.Column('error', sa.Text(), nullable=False),
+    sa.Column('owner', sa.Text(), nullable=False),
+    sa.Column('note', sa.Text(), nullable=False),
+    sa.Column('parent', sa.BigInteger(), nullable=True),
+    sa.Column('fork_of', sa.BigInteger(), nullable=True),
+    sa.Column('fork_step', sa.Double(), nullable=True),
     sa.Column('capture', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_run'))
+    sa.Column('changed', sa.BigInteger(), nullable=False),
+    sa.Column('tail_rows', sa.Integer(), nullable=False),
+    sa.Column('tail_points', sa.Integer(), nullable=False),
+    sa.Column('tail_next', sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint('number', name=op.f('pk_run')),
+    sa.UniqueConstraint('id', name=op.f('uq_run_id')),
+    sqlite_autoincrement=True
     )
-    op.create_index('ix_run_experiment', 'run', ['experiment', 'id'], unique=False)
+    op.create_index('ix_run_changed', 'run', ['changed'], unique=False)
+    op.create_index('ix_run_created', 'run', ['created_at', 'number'], unique=False)
+    op.create_index('ix_run_experiment', 'run', ['experiment_id', 'created_at', 'number'], unique=False)
+    op.create_index('ix_run_parent', 'run', ['parent'], unique=False)
     op.create_table('run_artifact',
-    sa.Column('run_id', sa.Text(), nullable=False),
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('digest', sa.Text(), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('run_id', 'name', name=op.f('pk_run_artifact'))
-    )
-    op.create_table('run_batch',
-    sa.Column('run_id', sa.Text(), nullable=False),
-    sa.Column('writer', sa.Text(), nullable=False),
-    sa.Column('sequence', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('run_id', 'writer', 'sequence', name=op.f('pk_run_batch'))
+    sa.PrimaryKeyConstraint('run', 'name', name=op.f('pk_run_artifact'))
     )
     op.create_table('run_input',
-    sa.Column('run_id', sa.Text(), nullable=False),
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('ref', sa.Text(), nullable=False),
     sa.Column('digest', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('run_id', 'name', name=op.f('pk_run_input'))
+    sa.PrimaryKeyConstraint('run', 'name', name=op.f('pk_run_input'))
+    )
+    op.create_table('run_key',
+    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_run_key')),
+    sa.UniqueConstraint('kind', 'name', name=op.f('uq_run_key_kind_name'))
     )
     op.create_table('run_metric',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
-    sa.Column('run_id', sa.Text(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('value', sa.Double(), nullable=True),
     sa.Column('step', sa.Double(), nullable=False),
     sa.Column('time', sa.BigInteger(), nullable=False),
-    sa.Column('value', sa.Double(), nullable=True),
-    sa.PrimaryKeyConstraint('id', name=op.f('pk_run_metric'))
+    sa.Column('least', sa.Double(), nullable=True),
+    sa.Column('greatest', sa.Double(), nullable=True),
+    sa.Column('count', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'key_id', name=op.f('pk_run_metric')),
+    sqlite_with_rowid=False
     )
-    op.create_index('ix_run_metric_series', 'run_metric', ['run_id', 'name', 'step', 'id'], unique=False)
-    op.create_table('run_metric_last',
-    sa.Column('run_id', sa.Text(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('step', sa.Double(), nullable=False),
-    sa.Column('time', sa.BigInteger(), nullable=False),
-    sa.Column('value', sa.Double(), nullable=True),
-    sa.PrimaryKeyConstraint('run_id', 'name', name=op.f('pk_run_metric_last'))
-    )
-    op.create_index('ix_run_metric_last_value', 'run_metric_last', ['name', 'value'], unique=False)
+    op.create_index('ix_run_metric_value', 'run_metric', ['key_id', 'value', 'run'], unique=False)
     op.create_table('run_param',
-    sa.Column('run_id', sa.Text(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('value', sa.Text(), nullable=True),
     sa.Column('number', sa.Double(), nullable=True),
-    sa.PrimaryKeyConstraint('run_id', 'name', name=op.f('pk_run_param'))
+    sa.PrimaryKeyConstraint('run', 'key_id', name=op.f('pk_run_param')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('ix_run_param_number', 'run_param', ['key_id', 'number', 'run'], unique=False)
+    op.create_table('run_segment',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('points', sa.Integer(), nullable=False),
+    sa.Column('first_step', sa.Double(), nullable=False),
+    sa.Column('last_step', sa.Double(), nullable=False),
+    sa.Column('data', sa.LargeBinary(), nullable=False),
+    sa.Column('summaries', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'key_id', 'place', name=op.f('pk_run_segment'))
     )
     op.create_table('run_tag',
-    sa.Column('run_id', sa.Text(), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('value', sa.Text(), nullable=False),
-    sa.PrimaryKeyConstraint('run_id', 'name', name=op.f('pk_run_tag'))
+    sa.PrimaryKeyConstraint('run', 'key_id', name=op.f('pk_run_tag')),
+    sqlite_with_rowid=False
+    )
+    op.create_index('ix_run_tag_key', 'run_tag', ['key_id', 'run'], unique=False)
+    op.create_table('run_tail',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('data', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'place', name=op.f('pk_run_tail')),
+    sqlite_with_rowid=False
+    )
+    op.create_table('run_writer',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('writer', sa.Text(), nullable=False),
+    sa.Column('sequence', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'writer', name=op.f('pk_run_writer')),
+    sqlite_with_rowid=False
     )
     op.create_table('schedule',
     sa.Column('id', sa.Text(), nullable=False),
