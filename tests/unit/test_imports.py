@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 import everloop
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = {"pandas", "sklearn", "sqlalchemy", "duckdb", "pyarrow", "lightgbm", "alembic"}
 _REPORT = "import json, sys; print(json.dumps(sorted(sys.modules)))"
@@ -42,6 +46,20 @@ except SystemExit as ended:
 
     assert len(names) <= 150
     assert not HEAVY & set(names)
+
+
+def test_a_command_about_folders_or_names_loads_no_engine_for_tables(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "a").write_text("a")
+    program = f"""
+import everloop
+with everloop.connect(home={str(tmp_path / "home")!r}) as app:
+    app.data.add_files("t", {str(tmp_path / "files")!r})
+    app.data.tag("t", "gold")
+    assert app.data.status("t", {str(tmp_path / "files")!r}).is_clean
+{_REPORT}
+"""
+    assert not {"duckdb", "pyarrow", "pandas"} & set(modules_after(program))
 
 
 @pytest.mark.parametrize("name", everloop.__all__)

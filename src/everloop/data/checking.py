@@ -14,12 +14,12 @@ from everloop.core.ids import new_id
 from everloop.data import queries, rules
 from everloop.data.manifests import decode_manifest
 from everloop.data.records import CheckRun, DatasetVersion, Suite, SuiteResult
-from everloop.data.table import Table
 from everloop.data.tables import dataset_check
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
     from everloop.data.suite_formats import TranslatedSuite
+    from everloop.data.table import Table
     from everloop.kernel.operations import Kernel
 
 
@@ -122,5 +122,7 @@ def _version(kernel: Kernel, ref: str, as_of: datetime | None = None) -> Dataset
 
 
 def _table(version: DatasetVersion, kernel: Kernel) -> Table:
+    from everloop.data.table import Table
+
     content = decode_manifest(kernel.objects.get(Digest(version.manifest)))
     return Table.open(msgspec.structs.replace(content, name=version.ref), kernel.objects)

@@ -19,7 +19,6 @@ from everloop.core.errors import EverloopError
 from everloop.core.ids import new_id
 from everloop.data.features import queries
 from everloop.data.features.errors import FeatureViewError, MaterializationSupersededError
-from everloop.data.features.form import form_of
 from everloop.data.features.lookup import Lookup, parse_view
 from everloop.data.features.records import (
     FeatureView,
@@ -28,7 +27,6 @@ from everloop.data.features.records import (
     ParityCheck,
     SavedView,
 )
-from everloop.data.table import Table
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from everloop.data.features.form import Form
     from everloop.data.features.materializing import KeyRows
     from everloop.data.records import DatasetVersion, TableReference
+    from everloop.data.table import Table
 
 # Rows of one transaction, so that other writers wait for milliseconds.
 _CHUNK = 2_000
@@ -72,6 +71,7 @@ class Featuring(Service):
             ViewNotFoundError: there is no view of a name.
         """
         from everloop.data.features.joining import join_features
+        from everloop.data.table import Table
 
         chosen = [self.view(view).definition if isinstance(view, str) else view for view in views]
         sources = [(view, self.read(view.source)) for view in chosen]
@@ -251,6 +251,9 @@ class Featuring(Service):
             self.online_rows(view, keys=asked[start : start + size], at=at)
             for start in range(0, max(1, len(asked)), size)
         ]
+        from everloop.data.features.form import form_of
+        from everloop.data.table import Table
+
         form = form_of(found[0].form)
         named = [form.key_values(key) for key in asked]
         return Table(arrow=form.table(named, [row for part in found for row in part.rows]))
@@ -288,6 +291,7 @@ class Featuring(Service):
         import numpy as np
 
         from everloop.data.features import parity
+        from everloop.data.features.form import form_of
         from everloop.data.features.materializing import all_keys
 
         name, number = parse_view(view)

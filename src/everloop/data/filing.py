@@ -9,9 +9,7 @@ import msgspec
 
 from everloop.core.digests import Digest
 from everloop.data import committed, queries, rules
-from everloop.data.files.diff import diff_trees
 from everloop.data.files.records import TreeDiff, TreeReference
-from everloop.data.merging import MergeConflictError
 from everloop.data.records import DatasetVersion, Merge, MergeConflict, Operation
 from everloop.kernel.operations import Service, operation
 
@@ -208,6 +206,8 @@ class Filing(Service):
     @operation("GET /dataset-file-diffs", needs="dataset.read", cli="data diff-files")
     def diff_files(self, old: str, new: str, *, limit: int = 1_000) -> TreeDiff:
         """Return which files were added, removed, changed and renamed between two versions, at most `limit` by name."""
+        from everloop.data.files.diff import diff_trees
+
         return diff_trees(self.tree(old), self.tree(new), self.kernel.objects, limit=limit)
 
     def _revert_files(
@@ -234,6 +234,7 @@ class Filing(Service):
     ) -> Merge:
         """Merge path by path; see `Data.merge`."""
         from everloop.data.files.merge import merge_trees
+        from everloop.data.merging import MergeConflictError
 
         found = merge_trees(
             self.tree(base.ref),

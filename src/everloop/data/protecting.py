@@ -19,7 +19,6 @@ from everloop.data.personal import queries
 from everloop.data.personal import rules as decide
 from everloop.data.personal.keys import MaskingKeyError, fingerprint, load_key
 from everloop.data.personal.records import Masked, MaskedPart, MaskRule, PersonalReport
-from everloop.data.table import Table
 from everloop.kernel.operations import Service, operation
 
 if TYPE_CHECKING:
@@ -136,6 +135,8 @@ class Protecting(Service):
         with self.kernel.catalog.read() as connection:
             known = queries.find_report(connection, content.digest, detector=detection.DETECTOR)
         if known is None:
+            from everloop.data.table import Table
+
             table = Table.open(content, self.kernel.objects)
             known = detection.find_personal(table, profile=known_profile(content, self.kernel))
             with self.kernel.catalog.transaction() as connection:

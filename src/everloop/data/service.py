@@ -1,4 +1,7 @@
-"""The verbs of data. Tests: tests/unit/data/test_service.py, tests/integration/test_data_cli.py."""
+"""The verbs of data; what reads tables is imported where it is used, so that a command about folders or names starts fast.
+
+Tests: tests/unit/data/test_service.py, tests/integration/test_data_cli.py.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,9 @@ import msgspec
 
 from everloop.core.digests import Digest
 from everloop.core.errors import InvalidInputError
-from everloop.data import adding, committed, deltas, queries, rules
+from everloop.data import committed, queries, rules
 from everloop.data.checking import Checking
 from everloop.data.committed import VersionMovedError
-from everloop.data.connectors import refuse_empty
 from everloop.data.featuring import Featuring
 from everloop.data.importing import Importing
 from everloop.data.manifests import decode_manifest
@@ -34,7 +36,6 @@ from everloop.data.records import (
 )
 from everloop.data.retaining import Retaining
 from everloop.data.sharing import Sharing
-from everloop.data.table import Table
 from everloop.data.training import Training
 from everloop.kernel.operations import operation
 
@@ -43,8 +44,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
+    from everloop.data import adding
     from everloop.data.adding import Mode
     from everloop.data.merging import Prefer
+    from everloop.data.table import Table
 
 __all__ = ["Data", "EventTimeError", "SuiteFailedError", "VersionMovedError"]
 
@@ -113,6 +116,9 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
             EmptySourceError, RaggedRowError, MissingColumnError, SchemaMismatchError: as named; nothing was
                 written.
         """
+        from everloop.data import adding
+        from everloop.data.connectors import refuse_empty
+
         rules.parse_reference(name)
         rules.parse_ref_name(branch)
         with ExitStack() as stack:
@@ -136,6 +142,8 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
         Raises:
             QueryError: the condition is wrong.
         """
+        from everloop.data import deltas
+
         parent = self.version(f"{name}@{branch}")
         left = deltas.remove(self.content(parent.ref), f"WHERE {where}", self.kernel.objects)
         content = deltas.settle(left, self.kernel.objects)
@@ -166,6 +174,7 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
             MergeConflictError: rows or files conflict; the details hold some of them.
             MergeSchemaError: the columns differ.
         """
+        from everloop.data import deltas
         from everloop.data.merging import merge_tables
 
         ours, theirs = self.version(f"{name}@{into}"), self.version(f"{name}@{branch}")
@@ -207,6 +216,8 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
             ref: `flights`, `flights@v12`, `flights@2013-02-01`.
             as_of: versions added after this moment do not exist for the call.
         """
+        from everloop.data.table import Table
+
         return Table.open(self.content(ref, as_of=as_of), self.kernel.objects)
 
     def export(
@@ -390,6 +401,8 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
         return msgspec.structs.replace(found, statistics=moved, rows=rows)
 
     def _add_once(self, request: adding.Request, rows: Table, stack: ExitStack) -> DatasetVersion:
+        from everloop.data import adding
+
         name = request.name
         parent = self._head(name, request.branch)
         before = self.read(parent.ref) if parent else None
@@ -450,6 +463,7 @@ class Data(Checking, Featuring, Importing, Protecting, Retaining, Sharing, Train
     def _checked(
         self, name: str, suite: Suite, rows: Table, before: Table | None, stack: ExitStack
     ) -> tuple[SuiteResult, Table, QuarantinedRows | None]:
+        from everloop.data import adding
         from everloop.data.suites import pin_references, put_aside, run_suite
 
         pinned, tables = pin_references(suite, self.read)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from everloop.core.clock import from_microseconds, to_microseconds
 from everloop.data.features import queries
 from everloop.data.features.errors import FeatureViewError, OnlinePastError
-from everloop.data.features.form import form_of
 from everloop.data.features.records import OnlineRows
 
 if TYPE_CHECKING:
@@ -52,6 +51,8 @@ class Lookup:
         """
         found = self._forms.get(view)
         if found is None:
+            from everloop.data.features.form import form_of
+
             with self._kernel.catalog.read() as connection:
                 found = form_of(bytes(queries.look_up(connection, *parse_view(view), [])[0].form))
             self._forms[view] = found
@@ -78,6 +79,8 @@ class Lookup:
             state, held = queries.look_up(connection, name, number, asked)
         if bytes(state.form) != form.encoded:
             # The types have changed since they were read: the keys may be written in another way.
+            from everloop.data.features.form import form_of
+
             self._forms[view] = form_of(bytes(state.form))
             return self.rows(view, keys, at)
         moment = _moment(view, at, self._kernel.clock.now(), state.horizon)
