@@ -107,6 +107,10 @@ def status(ref: str, folder: Path) -> None:
         if rows:
             output.table(rows, ["change", "path"])
         output.note(f"{found.unchanged:,} files as in {ref}, {len(rows):,} not")
+        for one in found.changed_originals:
+            output.note(
+                f"{one.path} of {ref} can no longer be read: {one.original}, where it was linked, is {one.reason}"
+            )
     if not found.is_clean:
         raise SystemExit(1)
 

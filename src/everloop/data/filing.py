@@ -93,10 +93,16 @@ class Filing(Service):
         return self._add_tree(name, store, message=message, branch=branch, run=run)
 
     def status(self, ref: str, folder: str | Path) -> FolderStatus:
-        """Return how a folder differs from a version of files."""
-        from everloop.data.files.status import folder_status
+        """Return how a folder differs from a version of files, and which linked files of the version changed where they lie."""
+        from everloop.data.files.status import changed_originals, folder_status
 
-        return folder_status(self.tree(ref), Path(folder), self.kernel.objects, self._index())
+        tree = self.tree(ref)
+        found = folder_status(tree, Path(folder), self.kernel.objects, self._index())
+        if self.kernel.is_remote:
+            # What a server has linked lies on its machine.
+            return found
+        changed = changed_originals(tree, committed.store_of(self.kernel))
+        return msgspec.structs.replace(found, changed_originals=changed)
 
     def checkout(
         self, ref: str, folder: str | Path, *, paths: Sequence[str] = (), told: Told | None = None

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from everloop.core.errors import NotFoundError
 from everloop.data.records import Dataset, DatasetVersion, Ref
 from everloop.data.tables import dataset, dataset_ref, dataset_ref_move, dataset_trash, dataset_version
+from everloop.kernel.events.tables import lineage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,12 @@ class RefNotFoundError(NotFoundError):
     code = "data.ref-not-found"
 
 
+class SeveralVersionsError(NotFoundError):
+    """A run read several versions of a dataset, so that it names none of them."""
+
+    code = "data.several-versions"
+
+
 class TrashedError(NotFoundError):
     """A dataset or version is in the trash; it can be brought back."""
 
@@ -57,6 +64,7 @@ def find_row(connection: sa.Connection, reference: Reference, as_of: datetime | 
         DatasetNotFoundError: no dataset has the name.
         VersionNotFoundError: there is no such version, or it came later than `as_of`.
         RefNotFoundError: there is no such branch or tag.
+        SeveralVersionsError: a run added none and read several.
         TrashedError, PurgedError: it was deleted.
     """
     refuse_gone(connection, reference.dataset)
@@ -134,7 +142,7 @@ def _number(connection: sa.Connection, reference: Reference, moment: datetime | 
         query = sa.select(sa.func.max(table.c.version)).where(
             table.c.dataset == reference.dataset, table.c.run == reference.run
         )
-        return int(connection.execute(query).scalar() or 0)
+        return int(connection.execute(query).scalar() or 0) or _read_by(connection, reference)
     if moment is None:
         return head_number(connection, reference.dataset, reference.ref)
     move = dataset_ref_move
@@ -142,6 +150,26 @@ def _number(connection: sa.Connection, reference: Reference, moment: datetime | 
         move.c.dataset == reference.dataset, move.c.name == reference.ref, move.c.moved_at <= moment
     )
     return int(connection.execute(query.order_by(move.c.number.desc()).limit(1)).scalar() or 0)
+
+
+def _read_by(connection: sa.Connection, reference: Reference) -> int:
+    """Return the number of the version that a run read, 0 when there is none."""
+    # A range, so that the index answers it; `v` is followed by digits.
+    low, high = f"dataset:{reference.dataset}@v", f"dataset:{reference.dataset}@w"
+    edge = lineage.c
+    query = sa.select(edge.source).where(
+        edge.target == f"run:{reference.run}", edge.verb == "read", edge.source >= low, edge.source < high
+    )
+    texts = [source.removeprefix(low) for source in connection.execute(query).scalars()]
+    numbers = sorted(int(text) for text in texts if text.isdecimal())
+    if len(numbers) > 1:
+        versions = ", ".join(f"v{number}" for number in numbers)
+        raise SeveralVersionsError(
+            f"run {reference.run} read several versions of dataset {reference.dataset}: {versions}. Name one of them, "
+            f"{reference.dataset}@v{numbers[-1]}.",
+            subject=f"dataset:{reference.dataset}",
+        )
+    return numbers[0] if numbers else 0
 
 
 def _row(connection: sa.Connection, name: str, version: int, moment: datetime | None) -> sa.Row[Any] | None:
@@ -352,7 +380,7 @@ def _missing(connection: sa.Connection, reference: Reference, moment: datetime |
         )
     if reference.run:
         return VersionNotFoundError(
-            f"run {reference.run} added no version of dataset {reference.dataset}. `everloop data versions "
+            f"run {reference.run} neither added nor read a version of dataset {reference.dataset}. `everloop data versions "
             f"{reference.dataset}` shows which run added each.",
             subject=subject,
         )

@@ -74,7 +74,8 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 def parse_reference(text: str) -> Reference:
     """Return what `flights`, `flights@v12`, `flights@staging`, `flights@2013-02-01` or `flights@main~1` names.
 
-    A date names what `main` was at that moment; without a time it is midnight UTC. `run:ID` names what a run added.
+    A date names what `main` was at that moment; without a time it is midnight UTC. `run:ID` names what a run added, or, if it added
+    nothing, what it read.
 
     Raises:
         InvalidReferenceError: it is none of these.

@@ -8,9 +8,11 @@ import pytest
 
 from everloop.data import checks as check
 from everloop.data.branching import NotAncestorError, PublishRefusedError, RefExistsError
-from everloop.data.queries import RefNotFoundError, VersionNotFoundError
+from everloop.data.queries import RefNotFoundError, SeveralVersionsError, VersionNotFoundError
 from everloop.data.records import Suite
 from everloop.data.service import Data
+from everloop.tracking.records import DatasetInput
+from everloop.tracking.service import Tracking
 
 if TYPE_CHECKING:
     from tests.conftest import MakeKernel
@@ -53,7 +55,7 @@ def test_an_unknown_ref_or_too_short_a_history_is_named(data: Data) -> None:
         data.add("t", {"a": [2]}, branch="trial")
     with pytest.raises(VersionNotFoundError, match="history is shorter"):
         data.read("t@main~1")
-    with pytest.raises(VersionNotFoundError, match="run 77 added no version"):
+    with pytest.raises(VersionNotFoundError, match="run 77 neither added nor read a version"):
         data.read("t@run:77")
 
 
@@ -62,6 +64,24 @@ def test_a_run_names_what_it_added(data: Data) -> None:
     data.add("t", {"a": [2]}, run="78")
 
     assert values(data, "t@run:77") == [1]
+
+
+def test_a_run_that_added_nothing_names_what_it_read(any_kernel: Kernel) -> None:
+    data, tracking = Data(any_kernel), Tracking(any_kernel)
+    for number in (1, 2, 3):
+        data.add("t", {"a": [number]})
+    data.add("t.quarantine", {"a": [9]})
+    for run, refs in (("one", ["t@v2", "t.quarantine@v1"]), ("two", ["t@v1", "t@v3"])):
+        inputs = [DatasetInput(name=ref, ref=ref) for ref in refs]
+        with tracking.start(run_id=run, inputs=inputs):
+            pass
+
+    assert values(data, "t@run:one") == [2]
+    assert values(data, "t.quarantine@run:one") == [9]
+    with pytest.raises(SeveralVersionsError, match="v1, v3"):
+        data.read("t@run:two")
+    data.add("t", {"a": [4]}, run="two")
+    assert values(data, "t@run:two") == [4]
 
 
 def test_main_moves_to_a_branch_only_when_the_suite_passed(any_kernel: Kernel) -> None:

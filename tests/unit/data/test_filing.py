@@ -110,6 +110,31 @@ def test_linked_files_are_not_copied_and_an_edit_in_place_is_told(
         data.checkout("images", tmp_path / "other")
 
 
+def test_the_status_names_linked_files_that_changed_where_they_lie(
+    data: Data, folder: Path, tmp_path: Path
+) -> None:
+    (folder / "big.bin").write_bytes(bytes(range(256)) * 8_192)
+    (folder / "sub").mkdir(exist_ok=True)
+    (folder / "sub" / "again.bin").write_bytes(bytes(range(256)) * 8_192)
+    data.link_files("images", folder)
+    data.checkout("images", tmp_path / "copy")
+    assert data.status("images", tmp_path / "copy").changed_originals == []
+
+    # Of two files with the same bytes one was linked.
+    with (folder / "sub" / "again.bin").open("r+b") as file:
+        file.write(b"edited")
+    found = data.status("images", tmp_path / "copy")
+
+    assert found.is_clean
+    lying = [(one.path, one.original, one.reason) for one in found.changed_originals]
+    original = str(folder / "sub" / "again.bin")
+    assert lying == [("big.bin", original, "changed"), ("sub/again.bin", original, "changed")]
+
+    # Adding the copy gives the store bytes of its own where it had a link that broke.
+    data.add_files("other", tmp_path / "copy")
+    assert data.status("images", tmp_path / "copy").changed_originals == []
+
+
 def test_branches_of_files_merge_path_by_path(data: Data, folder: Path, tmp_path: Path) -> None:
     data.add_files("images", folder)
     data.branch("images", "dev")

@@ -123,6 +123,19 @@ class TreeMerge(msgspec.Struct, frozen=True, kw_only=True):
     borrowed: list[str]
 
 
+class ChangedOriginalFile(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a version that was added by a link and can no longer be read, because the file it lies in is another now.
+
+    Attributes:
+        path: in the version.
+        original: where its bytes were left.
+    """
+
+    path: str
+    original: str
+    reason: Literal["changed", "gone"]
+
+
 class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """How a folder differs from a tree.
 
@@ -131,12 +144,14 @@ class FolderStatus(msgspec.Struct, frozen=True, kw_only=True):
         modified: files with other bytes or another executable bit.
         deleted: files of the tree that are not in the folder.
         unchanged: how many are as in the tree.
+        changed_originals: files of the tree that lie outside the store, by a link, and changed there since, wherever the folder is.
     """
 
     added: list[str]
     modified: list[str]
     deleted: list[str]
     unchanged: int
+    changed_originals: list[ChangedOriginalFile] = []
 
     @property
     def is_clean(self) -> bool:

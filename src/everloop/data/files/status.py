@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from everloop.data.files.index import Noted
-from everloop.data.files.records import FolderStatus
-from everloop.data.files.rows import find_places, join
+from everloop.data.files.records import ChangedOriginalFile, FolderStatus
+from everloop.data.files.rows import RAW, find_places, join
 from everloop.data.files.scan import scan
 from everloop.data.files.storing import hash_file
 from everloop.data.files.tree import Tree
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from everloop.data.files.index import WorkspaceIndex
     from everloop.data.files.records import TreeReference
     from everloop.data.files.scan import Found
-    from everloop.kernel.objects import Objects
+    from everloop.kernel.objects import Objects, ObjectStore
 
 
 def folder_status(
@@ -65,3 +65,21 @@ def folder_status(
         deleted=[rows.paths[row] for row in np.flatnonzero(~is_there).tolist()],
         unchanged=int(is_same.sum()),
     )
+
+
+def changed_originals(reference: TreeReference, store: ObjectStore) -> list[ChangedOriginalFile]:
+    """Return the files of a tree that were added by a link and whose bytes are not there any more, by path.
+
+    A tree without links costs one question to the catalog, one with links a look at each original.
+    """
+    changed = {bytes.fromhex(one.digest[3:]): one for one in store.changed_originals()}
+    if not changed:
+        return []
+    found = []
+    for rows in Tree(reference, store).pieces():
+        raw = rows.digests.tobytes()
+        for row, path in enumerate(rows.paths):
+            one = changed.get(raw[RAW * row : RAW * row + RAW])
+            if one is not None:
+                found.append(ChangedOriginalFile(path=path, original=one.path, reason=one.reason))
+    return found
