@@ -14,7 +14,16 @@ GUIDES = Path(__file__).parents[2] / "docs" / "guides"
 
 
 @pytest.mark.parametrize(
-    "guide", ["checks.md", "data.md", "features.md", "personal-data.md", "pipelines.md", "schedules.md"]
+    "guide",
+    [
+        "checks.md",
+        "data.md",
+        "executors.md",
+        "features.md",
+        "personal-data.md",
+        "pipelines.md",
+        "schedules.md",
+    ],
 )
 def test_the_python_of_a_guide_runs_from_top_to_bottom(guide: str, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (GUIDES / guide).read_text(), re.DOTALL)

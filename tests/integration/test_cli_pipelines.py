@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,6 +34,24 @@ def check(x: int) -> int:
 @pipeline
 def flow(x: int = 2) -> int:
     return check(double(x))
+"""
+
+TALK = """
+import pathlib, time
+from everloop.pipelines import pipeline, step
+
+@step
+def talk() -> int:
+    print("hello")
+    pathlib.Path("talking").touch()
+    while not pathlib.Path("gate").exists():
+        time.sleep(0.02)
+    print("bye")
+    return 1
+
+@pipeline
+def talking() -> int:
+    return talk()
 """
 
 
@@ -152,3 +171,26 @@ def test_a_script_is_tracked_as_it_stands(tmp_path: Path) -> None:
     assert [run["status"] for run in found] == ["failed", "failed", "finished"]
     assert (found[2]["params"], found[2]["metrics"]) == ({"lr": 0.1, "fast": True}, {"loss": 0.5})
     assert everloop(tmp_path, "run", "none.py").returncode == 2
+
+
+def test_logs_are_followed_while_a_run_is_on_and_searched(tmp_path: Path) -> None:
+    (tmp_path / "talk.py").write_text(TALK)
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    start = [sys.executable, "-m", "everloop", "run", "talk.py", "--executor", "process"]
+    with subprocess.Popen(
+        start, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as running:
+        until = time.monotonic() + 30
+        while not (tmp_path / "talking").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        run_id = json.loads(everloop(tmp_path, "-o", "json", "pipeline", "runs").stdout)[0]["id"]
+        early = everloop(tmp_path, "pipeline", "logs", run_id).stdout
+        (tmp_path / "gate").touch()
+        followed = everloop(tmp_path, "pipeline", "logs", run_id, "--follow").stdout.splitlines()
+        assert running.wait(30) == 0
+
+    assert "hello" in early
+    assert "bye" not in early
+    assert [line.partition("Z ")[2] for line in followed if line.startswith("talk")] == ["hello", "bye"]
+    found = everloop(tmp_path, "pipeline", "logs", run_id, "--search", "BYE").stdout
+    assert [line.partition("Z ")[2] for line in found.splitlines()] == ["bye"]

@@ -8,6 +8,7 @@ import click
 
 from everloop.cli import output, pipeline_backfill, pipeline_schedule
 from everloop.cli.pipeline_approvals import approvals, approve, pool, reject
+from everloop.cli.pipeline_logs import logs
 
 _RUN_COLUMNS = ["id", "created_at", "pipeline", "status", "error"]
 
@@ -145,21 +146,6 @@ def steps(run_id: str) -> None:
 
 @pipeline.command()
 @click.argument("run_id")
-@click.option("--step", "node", default="", help="Only of this step.")
-def logs(run_id: str, node: str) -> None:
-    """Print the log lines and tracebacks of RUN_ID."""
-    with output.app() as loop:
-        found = loop.pipelines.attempts(run_id, node=node)
-    if output.session().form != "table":
-        output.table(found, ["node", "number", "status", "worker", "error", "log"])
-        return
-    for attempt in found:
-        output.note(f"-- {attempt.node}, attempt {attempt.number}: {attempt.status}")
-        click.echo(attempt.log + attempt.error, nl=False)
-
-
-@pipeline.command()
-@click.argument("run_id")
 def cancel(run_id: str) -> None:
     """Stop RUN_ID."""
     with output.app() as loop:
@@ -175,5 +161,13 @@ def explain(run_id: str) -> None:
         output.table(loop.pipelines.explain(run_id), ["node", "status", "sentence", "opaque"])
 
 
-for _command in (approvals, approve, reject, pool, *pipeline_schedule.COMMANDS, *pipeline_backfill.COMMANDS):
+for _command in (
+    logs,
+    approvals,
+    approve,
+    reject,
+    pool,
+    *pipeline_schedule.COMMANDS,
+    *pipeline_backfill.COMMANDS,
+):
     pipeline.add_command(_command)

@@ -23,7 +23,7 @@ from everloop.pipelines.attempts import read_binding
 from everloop.pipelines.binding import Binder
 from everloop.pipelines.executors.protocol import Task
 from everloop.pipelines.graph import text_of
-from everloop.pipelines.leases import LeaseLostError, guarded, this_owner
+from everloop.pipelines.leases import LeaseLostError, guarded, require_held, this_owner
 from everloop.pipelines.plan import HAS_RESULT, Plan
 from everloop.pipelines.rules import pause_s
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
@@ -189,6 +189,10 @@ class Engine:
                 arguments=bindings,
                 outputs=node.outputs,
                 timeout_s=options.timeout_s,
+                cpus=options.cpus,
+                memory_bytes=options.memory_bytes,
+                gpus=options.gpus,
+                env=options.env,
             )
         )
 
@@ -369,7 +373,7 @@ class Engine:
             "status": "running",
             "worker": this_owner(),
         }
-        values = {**row, "started_at": self._kernel.clock.now(), "error": "", "log": ""}
+        values = {**row, "started_at": self._kernel.clock.now(), "error": "", "log": "", **_NO_LOG}
         self._pending.append(lambda connection: _run(connection, _NEW_ATTEMPT, values))
 
     def _end_attempt(self, outcome: Outcome) -> None:
@@ -378,6 +382,9 @@ class Engine:
             "status": outcome.status,
             "error": outcome.error,
             "log": outcome.log,
+            "log_object": outcome.log_object,
+            "log_bytes": outcome.log_bytes,
+            "peak_bytes": outcome.peak_bytes,
             "worker": outcome.worker or this_owner(),
         }
         values = {**at, **how, "ended_at": self._kernel.clock.now()}
@@ -385,6 +392,7 @@ class Engine:
 
     def _flush(self) -> None:
         if not self._pending:
+            require_held(self._kernel.catalog, self._lease)
             return
         with guarded(self._kernel.catalog, self._lease) as connection:
             self._apply(connection)
@@ -441,6 +449,7 @@ def _change_of_step(fields: tuple[str, ...]) -> sa.Update:
     )
 
 
+_NO_LOG: dict[str, object] = {"log_object": None, "log_bytes": 0, "peak_bytes": 0}
 _NEW_ATTEMPT = step_attempt.insert()
 _END_OF_ATTEMPT = (
     step_attempt.update()
@@ -449,5 +458,5 @@ _END_OF_ATTEMPT = (
         step_attempt.c.node == sa.bindparam("at_node"),
         step_attempt.c.number == sa.bindparam("at_number"),
     )
-    .values({name: sa.bindparam(name) for name in ("status", "error", "log", "worker", "ended_at")})
+    .values({name: sa.bindparam(name) for name in ("status", "error", "log", "worker", "ended_at", *_NO_LOG)})
 )

@@ -194,8 +194,31 @@ def guarded(catalog: Catalog, lease: Lease) -> Iterator[sa.Connection]:
         until = catalog.now(connection) + timedelta(seconds=lease.length_s)
         values = {"at_run": lease.run, "at_fence": lease.fence, "lease_until": until}
         if connection.execute(_RENEW, values).rowcount != 1:
-            raise LeaseLostError(
-                f"run {lease.run} is no longer ours to write: it was cancelled, or another engine took it over.",
-                subject=f"run:{lease.run}",
-            )
+            raise _lost(lease)
         yield connection
+
+
+_HELD = sa.select(pipeline_run.c.id).where(
+    pipeline_run.c.id == sa.bindparam("at_run"),
+    pipeline_run.c.fence == sa.bindparam("at_fence"),
+    pipeline_run.c.status == "running",
+)
+
+
+def require_held(catalog: Catalog, lease: Lease) -> None:
+    """Look, without writing, whether a run is still ours: so that a cancelled one ends its steps at once.
+
+    Raises:
+        LeaseLostError: it was cancelled or taken over.
+    """
+    with catalog.read() as connection:
+        row = connection.execute(_HELD, {"at_run": lease.run, "at_fence": lease.fence}).first()
+    if row is None:
+        raise _lost(lease)
+
+
+def _lost(lease: Lease) -> LeaseLostError:
+    return LeaseLostError(
+        f"run {lease.run} is no longer ours to write: it was cancelled, or another engine took it over.",
+        subject=f"run:{lease.run}",
+    )

@@ -190,6 +190,9 @@ def read_attempts(connection: sa.Connection, run_id: str, node: str) -> list[Att
             ended_at=row.ended_at,
             error=row.error,
             log=row.log,
+            log_object=Digest(row.log_object) if row.log_object else None,
+            log_bytes=row.log_bytes,
+            peak_bytes=row.peak_bytes,
         )
         for row in rows
     ]

@@ -200,7 +200,7 @@ class StepRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attempt(msgspec.Struct, frozen=True, kw_only=True):
-    """One try of a step: how it ended, its traceback, and its log lines."""
+    """One try of a step: how it ended, its traceback, the last lines of its log, the most memory it was seen to use."""
 
     run: str
     node: str
@@ -211,6 +211,29 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True):
     ended_at: datetime | None = None
     error: str = ""
     log: str = ""
+    log_object: Digest | None = None
+    log_bytes: int = 0
+    peak_bytes: int = 0
+
+
+class LogPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Some lines of an attempt's log, each with the time at which it came.
+
+    Attributes:
+        text: whole lines, as far as they are there.
+        position: where to go on reading.
+        dropped_bytes: of the middle of a long log, before this text.
+        is_ended: nothing follows after `position`.
+        status: of the attempt.
+    """
+
+    node: str
+    attempt: int
+    text: str
+    position: int
+    dropped_bytes: int = 0
+    is_ended: bool = False
+    status: AttemptStatus = "running"
 
 
 class StepApproval(msgspec.Struct, frozen=True, kw_only=True):

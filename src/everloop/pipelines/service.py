@@ -22,6 +22,7 @@ from everloop.pipelines.execution import Execution, end_tracked
 from everloop.pipelines.executors.protocol import check_executor
 from everloop.pipelines.graph import Traced, downstream_of, trace
 from everloop.pipelines.inputs import InvalidPipelineInputError, check_plain
+from everloop.pipelines.logs import Logs
 from everloop.pipelines.records import (
     ENDED,
     Attempt,
@@ -66,7 +67,7 @@ class RunFailedError(EverloopError):
     code = "pipelines.run-failed"
 
 
-class Pipelines(Schedules, Backfills, Approvals):
+class Pipelines(Schedules, Backfills, Approvals, Logs):
     """Pipelines, their runs, schedules and triggers."""
 
     stage = "pipelines"

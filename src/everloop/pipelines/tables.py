@@ -85,7 +85,11 @@ step_attempt = sa.Table(
     sa.Column("started_at", Time, nullable=False),
     sa.Column("ended_at", Time),
     sa.Column("error", sa.Text, nullable=False),
+    # The end of the log; the whole of a longer one is an object.
     sa.Column("log", sa.Text, nullable=False),
+    sa.Column("log_object", sa.Text),
+    sa.Column("log_bytes", sa.BigInteger, nullable=False),
+    sa.Column("peak_bytes", sa.BigInteger, nullable=False),
 )
 
 step_approval = sa.Table(
@@ -199,6 +203,9 @@ def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     for step in connection.execute(sa.select(step_run.c.run_id, step_run.c.node, step_run.c.outputs)):
         for artifact in step.outputs or []:
             yield from _objects(artifact, f"output of step {step.node} in run {step.run_id}")
+    of_log = (step_attempt.c.run_id, step_attempt.c.node, step_attempt.c.log_object)
+    for log in connection.execute(sa.select(*of_log).where(of_log[-1].is_not(None))):
+        yield Digest(log.log_object), f"log of step {log.node} in run {log.run_id}"
     for row in connection.execute(sa.select(step_cache.c.key, step_cache.c.outputs)):
         for artifact in row.outputs:
             yield from _objects(artifact, f"cached result {row.key}")

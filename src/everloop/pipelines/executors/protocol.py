@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import msgspec
 
+from everloop.core.digests import Digest
 from everloop.core.errors import InvalidInputError
 from everloop.pipelines.records import Artifact
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from everloop.core.digests import Digest
     from everloop.kernel.operations import Kernel
     from everloop.pipelines.codecs.protocol import Store
     from everloop.pipelines.steps import AnyStep
@@ -45,6 +45,9 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
         arguments: by parameter name; values travel by digest, never in the task.
         outputs: how many values a declared tuple has; None for one value.
         timeout_s: the attempt fails when it takes longer.
+        cpus, gpus: what it takes of a machine, for executors that place attempts.
+        memory_bytes: an attempt that takes more has failed, in executors with processes.
+        env: a lock file of the project; the attempt runs in an environment made from it.
     """
 
     run: str
@@ -54,10 +57,24 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Binding]
     outputs: int | None = None
     timeout_s: float | None = None
+    cpus: float = 1.0
+    memory_bytes: int | None = None
+    gpus: float = 0.0
+    env: str = ""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How an attempt ended; its outputs are stored before it is told."""
+    """How an attempt ended; its outputs are stored before it is told.
+
+    Attributes:
+        outputs: what it returned.
+        error: traceback, or what ended it; the last line is the reason.
+        log: the last lines it printed, with the time of each.
+        log_object: the whole log, compressed, when it is longer.
+        log_bytes: its length, with what was dropped in the middle.
+        peak_bytes: the most memory its processes were seen to use; 0 when nobody looked.
+        worker: which process.
+    """
 
     node: str
     attempt: int
@@ -65,6 +82,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     outputs: list[Artifact] = []
     error: str = ""
     log: str = ""
+    log_object: Digest | None = None
+    log_bytes: int = 0
+    peak_bytes: int = 0
     worker: str = ""
 
 

@@ -688,6 +688,9 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.BigInteger(), nullable=True),
     sa.Column('error', sa.Text(), nullable=False),
     sa.Column('log', sa.Text(), nullable=False),
+    sa.Column('log_object', sa.Text(), nullable=True),
+    sa.Column('log_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('peak_bytes', sa.BigInteger(), nullable=False),
     sa.PrimaryKeyConstraint('run_id', 'node', 'number', name=op.f('pk_step_attempt'))
     )
     op.create_table('step_cache',
