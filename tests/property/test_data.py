@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pyarrow as pa
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from everloop.data.contents import columns_of, normalise
@@ -16,7 +16,9 @@ rows = st.lists(
     st.tuples(
         st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1)),
         st.one_of(st.none(), st.floats()),
-        st.one_of(st.none(), st.text(max_size=8)),
+        st.one_of(
+            st.none(), st.text(max_size=8), st.sampled_from(["", "long " * 19, "long " * 20, "é" * 200])
+        ),
         st.one_of(st.none(), st.booleans()),
     ),
     max_size=30,
@@ -43,8 +45,10 @@ def order_of(tables: list[pa.Table]) -> str:
     return sequence_digest(hash_rows(table) for table in tables)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=150)
 @given(rows, st.lists(st.integers(0, 30), max_size=3))
+@example([(None, None, "", None), (None, None, "0", None)], [1])
+@example([(None, None, "x" * 200, None), (None, None, "0", None)], [1])
 def test_any_cut_into_parts_has_the_same_digests(values: list[tuple[object, ...]], cuts: list[int]) -> None:
     table = table_of(values)
     edges = [0, *sorted(min(cut, table.num_rows) for cut in cuts), table.num_rows]

@@ -42,7 +42,8 @@ _LANES = (np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93))
 _NULL = np.uint64(0xA5A3564F1C2D7B19)
 _WORD = 8
 _MODULUS = 1 << 64
-# Values longer than this on average are hashed one by one; shorter ones all at once, a word at a time.
+# Values of more bytes are hashed one by one; shorter ones all at once, a word at a time. It is asked of each value by itself, because
+# a hash must not depend on the values beside it.
 _LONG_TEXT = 96
 
 
@@ -134,7 +135,7 @@ def _seeds(name: str) -> tuple[int, int, int]:
 
 
 def _words(array: Any) -> list[Words]:  # noqa: ANN401 - an Arrow array of any type
-    """Return one or two words for each value; a missing value has words of its own."""
+    """Return one or two words for each value, whatever stands beside it; a missing value has words of its own."""
     kind = array.type
     if pa.types.is_string(kind) or pa.types.is_binary(kind):
         words = _text_words(array)
@@ -174,13 +175,18 @@ def _text_words(array: Any) -> list[Words]:  # noqa: ANN401
     offsets = np.frombuffer(offset_buffer, dtype=np.int32)[array.offset : array.offset + n + 1]
     starts, lengths = offsets[:-1].astype(np.int64), np.diff(offsets).astype(np.int64)
     low, high = int(offsets[0]), int(offsets[-1])
-    if high - low > _LONG_TEXT * max(n, 1):
-        return _value_words(array.to_pylist())
+    long = np.flatnonzero(lengths > _LONG_TEXT)
     # Eight bytes of zeros beyond the end, so that the last word of the last value can be read.
     held = np.zeros(high - low + _WORD, np.uint8)
     if content is not None:
         held[: high - low] = np.frombuffer(content, dtype=np.uint8)[low:high]
-    return _hash_texts(held, starts - low, lengths)
+    lengths[long] = 0
+    words = _hash_texts(held, starts - low, lengths)
+    if len(long):
+        values = array if len(long) == n else array.take(pa.array(long))
+        for one, found in zip(words, _value_words(values.to_pylist()), strict=True):
+            one[long] = found
+    return words
 
 
 def _hash_texts(
@@ -190,7 +196,8 @@ def _hash_texts(
     first = lengths.view(np.uint64) * _LANES[0]
     second = lengths.view(np.uint64) * _LANES[1] + _M2
     which: Any = slice(None)
-    for at in range(0, int(lengths.max(initial=0)), _WORD):
+    # A value of no bytes takes the first turn too, also where all are like it.
+    for at in range(0, max(1, int(lengths.max(initial=0))), _WORD):
         if at:
             which = np.flatnonzero(lengths > at)
         left = lengths[which] - at
