@@ -48,7 +48,7 @@ def serve(home: Path, port: int) -> subprocess.Popen[bytes]:
 
 
 def numbers(app: App, run: str) -> list[float]:
-    columns = app.tracking.columns(run, "n")
+    columns = app.tracking.series(run, "n")
     assert (columns.steps == columns.values).all()
     return [float(value) for value in columns.values]
 

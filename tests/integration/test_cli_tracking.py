@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 import everloop
 from everloop.cli import everloop as command
+from everloop.tracking.search.language import FilterError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,3 +99,39 @@ def test_a_program_whose_server_is_away_ends_well_and_its_values_come_later(
     with everloop.connect(api_server.url, token=api_server.token, spool_dir=str(tmp_path / "spool")) as app:
         assert [one.status for one in app.tracking.sync()] == ["sent"]
         assert app.tracking.get_run(run_.id).metrics[0].value == 1.0
+
+
+def test_runs_are_searched_counted_grouped_and_kept_as_a_view(tmp_path: Path) -> None:
+    with everloop.connect(home=tmp_path / "home") as app:
+        for at in range(4):
+            with app.tracking.start(experiment="e", params={"model": "lgbm" if at % 2 else "xgb"}) as active:
+                active.log(auc=at / 4)
+    found = run(
+        tmp_path,
+        "-o",
+        "json",
+        "runs",
+        "search",
+        "metrics.auc > 0.1",
+        "--order",
+        "metrics.auc desc",
+        "--column",
+        "metrics.auc",
+    )
+    assert [one["metrics.auc"] for one in json.loads(found.stdout)] == [0.75, 0.5, 0.25]
+    assert json.loads(run(tmp_path, "-o", "json", "runs", "count", "params.model == 'xgb'").stdout) == {
+        "runs": 2
+    }
+    groups = json.loads(
+        run(tmp_path, "-o", "json", "runs", "group", "params.model", "--figure", "max(metrics.auc)").stdout
+    )
+    assert {one["params.model"]: one["max(metrics.auc)"] for one in groups} == {"lgbm": 0.75, "xgb": 0.5}
+    facets = json.loads(run(tmp_path, "-o", "json", "runs", "facets", "params.model").stdout)
+    assert [one["runs"] for one in facets] == [2, 2]
+    fields = json.loads(run(tmp_path, "-o", "json", "runs", "columns").stdout)
+    assert [one["field"] for one in fields] == ["metrics.auc", "params.model"]
+    run(tmp_path, "runs", "save-view", "best", "--filter", "metrics.auc > 0.5", "--order", "metrics.auc desc")
+    assert json.loads(run(tmp_path, "-o", "json", "runs", "views").stdout)[0]["name"] == "best"
+    run(tmp_path, "runs", "rm-view", "best")
+    with pytest.raises(FilterError, match="column 14"):
+        run(tmp_path, "runs", "search", "metrics.auc >")

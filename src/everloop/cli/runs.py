@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
-from everloop.cli import output
+from everloop.cli import output, runs_search
 
 
 @click.group()
 def runs() -> None:
     """List tracked runs; show their params, metrics and artifacts."""
+
+
+for _command in runs_search.COMMANDS:
+    runs.add_command(_command)
 
 
 @runs.command("ls")

@@ -58,7 +58,7 @@ class Charting(Recording):
                     break
         return found
 
-    def columns(self, run: str, name: str) -> Columns:
+    def series(self, run: str, name: str) -> Columns:
         """Return all points of a metric as arrays, from the local home.
 
         Args:

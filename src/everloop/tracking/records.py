@@ -132,6 +132,17 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     runs: int = 0
 
 
+class View(msgspec.Struct, frozen=True, kw_only=True):
+    """A search under a name."""
+
+    name: str
+    filter: str = ""
+    order_by: list[str] = []
+    columns: list[str] = []
+    group_by: list[str] = []
+    owner: str = ""
+
+
 def mark_of(value: float | None) -> tuple[float | None, Mark]:
     """Return a number as JSON can hold it, and the mark of one that is not finite."""
     if value is None or math.isnan(value):

@@ -21,6 +21,7 @@ from everloop.tracking.naming import check_names, check_texts
 from everloop.tracking.organizing import Organizing
 from everloop.tracking.recording import RunDeletedError, RunNotFoundError
 from everloop.tracking.records import Capture, DatasetInput, Plain, Run, RunStatus
+from everloop.tracking.searching import Searching
 from everloop.tracking.spool import Start
 from everloop.tracking.tables import run as runs
 from everloop.tracking.tables import run_input
@@ -42,7 +43,7 @@ class BadForkError(InvalidInputError):
     code = "tracking.bad-fork"
 
 
-class Tracking(Charting, Organizing):
+class Tracking(Charting, Organizing, Searching):
     """Experiments and runs."""
 
     stage = "tracking"

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from everloop.core.digests import Digest
 from everloop.kernel.catalog.schema import Json, Time, metadata
-from everloop.tracking.records import Capture
+from everloop.tracking.records import Capture, View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -141,6 +141,14 @@ run_segment = sa.Table(
     sa.Column("last_step", sa.Double, nullable=False),
     sa.Column("data", sa.LargeBinary, nullable=False),
     sa.Column("summaries", sa.LargeBinary, nullable=False),
+)
+
+# A search under a name.
+run_view = sa.Table(
+    "run_view",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("view", Json(View), nullable=False),
 )
 
 # The last batch of each writer: the same one again, or an older one, changes nothing.

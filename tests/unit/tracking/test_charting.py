@@ -38,6 +38,6 @@ def test_pages_join_without_gap_or_overlap(tracking: Tracking) -> None:
 
 def test_an_unknown_metric_has_no_points_and_an_unknown_run_is_an_error(tracking: Tracking) -> None:
     assert tracking.history("r", name="none") == []
-    assert tracking.columns("r", "none").steps.tolist() == []
+    assert tracking.series("r", "none").steps.tolist() == []
     with pytest.raises(RunNotFoundError):
         tracking.history("none")

@@ -205,7 +205,7 @@ def test_threads_lose_no_point(gate: Gate, tracking: Tracking, tmp_path: Path) -
         thread.join()
     run.finish()
     for at in range(4):
-        assert len(tracking.columns("r1", f"m{at}").steps) == 5_000
+        assert len(tracking.series("r1", f"m{at}").steps) == 5_000
 
 
 @pytest.mark.filterwarnings("ignore:This process.*multi-threaded:DeprecationWarning")

@@ -81,4 +81,4 @@ def test_writers_of_one_run_at_a_time_lose_nothing(tracking: Tracking) -> None:
         thread.join()
     assert failures == []
     assert tracking.get_run("r").metrics[0].count == 250
-    assert len(tracking.columns("r", "loss").steps) == 250
+    assert len(tracking.series("r", "loss").steps) == 250

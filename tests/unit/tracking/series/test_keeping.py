@@ -49,14 +49,14 @@ def test_small_batches_wait_and_are_sealed_together(tracking: Tracking) -> None:
     send(tracking, run, keeping.MOST_TAIL_ROWS - 1, 1)
 
     assert (waiting(tracking), segments(tracking)) == (0, [keeping.MOST_TAIL_ROWS])
-    assert tracking.columns(run, "loss").steps.tolist() == list(range(keeping.MOST_TAIL_ROWS))
+    assert tracking.series(run, "loss").steps.tolist() == list(range(keeping.MOST_TAIL_ROWS))
 
 
 def test_a_large_batch_is_sealed_at_once_and_a_very_large_one_in_parts(tracking: Tracking) -> None:
     run = tracking.create_run(id="r").id
     send(tracking, run, 0, keeping.LARGEST_SEGMENT + 5)
     assert (waiting(tracking), segments(tracking)) == (0, [keeping.LARGEST_SEGMENT, 5])
-    assert len(tracking.columns(run, "loss").steps) == keeping.LARGEST_SEGMENT + 5
+    assert len(tracking.series(run, "loss").steps) == keeping.LARGEST_SEGMENT + 5
 
 
 def test_sixteen_segments_of_one_size_become_one(tracking: Tracking) -> None:
@@ -65,7 +65,7 @@ def test_sixteen_segments_of_one_size_become_one(tracking: Tracking) -> None:
         send(tracking, run, at * keeping.SEALED_AT_ONCE, keeping.SEALED_AT_ONCE)
     small, merged = keeping.SEALED_AT_ONCE, keeping.SEALED_AT_ONCE * keeping.MERGED
     assert segments(tracking) == [merged] * keeping.MERGED + [small]
-    found = tracking.columns(run, "loss")
+    found = tracking.series(run, "loss")
     assert np.array_equal(found.steps, np.arange((keeping.MERGED**2 + 1) * small))
     assert np.array_equal(found.values, found.steps / 2)
 

@@ -68,7 +68,7 @@ def test_steps_that_go_back_are_drawn_and_read_in_order(tracking: Tracking) -> N
     [chart] = tracking.chart([run], name="loss", buckets=10)
     assert chart.steps == sorted(chart.steps)
     assert chart.points == 150_000
-    assert tracking.columns(run, "loss").steps.tolist() == list(range(150_000))
+    assert tracking.series(run, "loss").steps.tolist() == list(range(150_000))
 
 
 def test_a_fork_goes_on_with_the_series_of_its_parent(tracking: Tracking) -> None:

@@ -629,6 +629,11 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('run', 'place', name=op.f('pk_run_tail')),
     sqlite_with_rowid=False
     )
+    op.create_table('run_view',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('view', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_run_view'))
+    )
     op.create_table('run_writer',
     sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('writer', sa.Text(), nullable=False),
