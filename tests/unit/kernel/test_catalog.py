@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -15,6 +16,8 @@ from everloop.kernel.events.tables import lineage
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.conftest import MakeKernel
 
     from everloop.kernel.operations import Kernel
 
@@ -101,6 +104,17 @@ def test_the_database_clock_is_aware_and_moves(any_kernel: Kernel) -> None:
     with any_kernel.catalog.read() as connection:
         assert any_kernel.catalog.now(connection) >= first
     assert first.tzinfo is not None
+
+
+def test_a_connection_that_comes_back_after_the_end_is_closed(
+    make_kernel: MakeKernel, postgres_url: str
+) -> None:
+    catalog = make_kernel(catalog_url=postgres_url).catalog
+    with catalog.read() as connection:
+        driver = connection.connection.dbapi_connection
+        catalog.close()
+    assert isinstance(driver, psycopg.Connection)
+    assert driver.closed
 
 
 def test_a_database_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:

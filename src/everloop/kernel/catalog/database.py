@@ -141,11 +141,18 @@ class Catalog:
         """Close every connection."""
         if self._writer is not None:
             self._writer.close()
+        # A connection that another thread still uses comes back to a pool that nobody empties any more.
+        sa.event.listen(self._readers.pool, "checkin", _close_returned)
         self._readers.dispose()
 
     def _committed(self, moment: str) -> None:
         for listener in self.on_commit:
             listener(moment)
+
+
+def _close_returned(connection: object, record: sa.pool.ConnectionPoolEntry) -> None:
+    del connection
+    record.close()
 
 
 def _with_driver(url: str) -> str:

@@ -30,7 +30,7 @@ _AGGREGATE = re.compile(r"(mean|median|min|max|std|count)\((.+)\)\Z")
 class PageMismatchError(InvalidInputError):
     """A page mark belongs to another order."""
 
-    code = "tracking.bad-page"
+    code = "tracking.page-mismatch"
 
 
 class Selection:
