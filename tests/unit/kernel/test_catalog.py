@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import psycopg
 import pytest
 import sqlalchemy as sa
 
@@ -111,9 +110,8 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(
 ) -> None:
     catalog = make_kernel(catalog_url=postgres_url).catalog
     with catalog.read() as connection:
-        driver = connection.connection.dbapi_connection
+        driver: Any = connection.connection.dbapi_connection
         catalog.close()
-    assert isinstance(driver, psycopg.Connection)
     assert driver.closed
 
 
