@@ -70,6 +70,26 @@ def schedule_and_die(home: str, url: str, number: str, start: str, hours: str) -
     kernel.close()
 
 
+def pass_often(home: str, url: str, times: str) -> None:
+    """Make many passes of a scheduler, one after the other."""
+    kernel, pipelines = open_pipelines(home, url)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    for _ in range(int(times)):
+        pipelines.tick()
+        time.sleep(0.02)
+    print("done", flush=True)
+    kernel.close()
+
+
+def pass_and_die(home: str, url: str, number: str) -> None:
+    """Make one pass of a scheduler and die at a commit point of it."""
+    kernel, pipelines = open_pipelines(home, url)
+    kill_at_commit(kernel.catalog, int(number))
+    pipelines.tick()
+    kernel.close()
+
+
 def wait_until(path: Path, timeout_s: float = 30) -> None:
     until = time.monotonic() + timeout_s
     while not path.exists() and time.monotonic() < until:
@@ -82,5 +102,7 @@ if __name__ == "__main__":
         "work": work,
         "schedule": schedule,
         "schedule_and_die": schedule_and_die,
+        "pass_often": pass_often,
+        "pass_and_die": pass_and_die,
     }
     programs[sys.argv[1]](*sys.argv[2:])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from everloop.cli import output, pipeline_backfill, pipeline_schedule
+from everloop.cli import output, pipeline_backfill, pipeline_schedule, pipeline_trigger
 from everloop.cli.pipeline_approvals import approvals, approve, pool, reject
 from everloop.cli.pipeline_logs import logs
 
@@ -168,6 +168,7 @@ for _command in (
     reject,
     pool,
     *pipeline_schedule.COMMANDS,
+    *pipeline_trigger.COMMANDS,
     *pipeline_backfill.COMMANDS,
 ):
     pipeline.add_command(_command)

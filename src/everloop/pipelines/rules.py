@@ -11,12 +11,15 @@ import msgspec
 
 from everloop.core.digests import digest_value
 from everloop.pipelines.records import CacheKey, Explanation
+from everloop.pipelines.trigger_records import Cause
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
 
     from everloop.pipelines.closure import CodeClosure
     from everloop.pipelines.records import StepRun
+    from everloop.pipelines.trigger_records import Trigger
 
 _LONGEST_PAUSE_S = 60.0
 
@@ -98,3 +101,49 @@ def explain(step: StepRun, nearest: tuple[CacheKey, str] | None) -> Explanation:
 def pause_s(failures: int, first_s: float) -> float:
     """Return how long to wait after that many failed attempts: doubling, at most a minute."""
     return min(first_s * 2.0 ** max(failures - 1, 0), _LONGEST_PAUSE_S)
+
+
+class ChosenCauses(msgspec.Struct, frozen=True, kw_only=True):
+    """Causes whose runs start now, and causes of which no run comes, each with the reason; all others wait."""
+
+    start: list[Cause]
+    skip: list[tuple[Cause, str]]
+
+
+def choose_causes(plan: Trigger, waiting: Sequence[Cause], *, active: int, now: datetime) -> ChosenCauses:
+    """Return which causes may start their runs under a trigger's limits.
+
+    Args:
+        plan: the trigger.
+        waiting: causes without a run, oldest first.
+        active: runs of the trigger that have not ended.
+        now: the time.
+    """
+    keep = list(waiting)
+    skip: list[tuple[Cause, str]] = []
+    if plan.debounce_s and keep:
+        if (now - keep[-1].seen_at).total_seconds() < plan.debounce_s:
+            return ChosenCauses(start=[], skip=[])
+        skip += [(cause, f"a newer cause came within {plan.debounce_s:g} s") for cause in keep[:-1]]
+        keep = keep[-1:]
+    if not plan.max_active:
+        return ChosenCauses(start=keep, skip=skip)
+    free = max(plan.max_active - active, 0)
+    if plan.when_busy == "latest" and len(keep) > max(free, 1):
+        kept = max(free, 1)
+        skip += [(cause, "a newer cause came while its runs were busy") for cause in keep[:-kept]]
+        keep = keep[-kept:]
+    if plan.when_busy == "skip":
+        skip += [(cause, f"{plan.max_active} runs were active") for cause in keep[free:]]
+    return ChosenCauses(start=keep[:free], skip=skip)
+
+
+def has_values(payload: Mapping[str, object], where: Mapping[str, object]) -> bool:
+    """Say whether fields of a payload have these values; `a.b` is field `b` of field `a`."""
+    return all(_inside(payload, name) == value for name, value in where.items())
+
+
+def _inside(payload: object, name: str) -> object:
+    for part in name.split("."):
+        payload = payload.get(part) if isinstance(payload, dict) else None
+    return payload

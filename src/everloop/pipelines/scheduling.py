@@ -14,7 +14,7 @@ from typing import Any
 from everloop.core.errors import NotFoundError
 from everloop.core.ids import new_id
 from everloop.kernel.operations import Service, operation
-from everloop.pipelines import backfills, moments, queries, schedule_queries, schedules
+from everloop.pipelines import backfills, moments, queries, schedule_queries, schedules, triggers
 from everloop.pipelines.inputs import InvalidPipelineInputError
 from everloop.pipelines.records import RunOptions
 from everloop.pipelines.schedule_records import CatchUp, Schedule, Tick, UpcomingTick
@@ -38,7 +38,11 @@ class Schedules(Service):
     def tick(self, now: datetime | None = None) -> builtins.list[str]:
         """Make one pass of the scheduler; return the ids of the runs it queued."""
         now = now or self.kernel.clock.now()
-        return [*schedules.tick(self.kernel, now), *backfills.advance(self.kernel, now)]
+        return [
+            *schedules.tick(self.kernel, now),
+            *triggers.advance(self.kernel, now),
+            *backfills.advance(self.kernel, now),
+        ]
 
     @operation(
         "POST /schedules", needs="pipeline.schedule", emits="pipeline.scheduled", cli="pipeline schedule"

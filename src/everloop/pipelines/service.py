@@ -39,6 +39,7 @@ from everloop.pipelines.scheduling import Schedules
 from everloop.pipelines.store import open_store
 from everloop.pipelines.tables import pipeline as pipelines_table
 from everloop.pipelines.tables import pipeline_run
+from everloop.pipelines.triggering import Triggers
 from everloop.tracking.capture import capture
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class RunFailedError(EverloopError):
     code = "pipelines.run-failed"
 
 
-class Pipelines(Schedules, Backfills, Approvals, Logs):
+class Pipelines(Schedules, Triggers, Backfills, Approvals, Logs):
     """Pipelines, their runs, schedules and triggers."""
 
     stage = "pipelines"

@@ -189,6 +189,56 @@ backfill_date = sa.Table(
     sa.Index("ix_backfill_date_run", "backfill_id", "run_id"),
 )
 
+pipeline_trigger = sa.Table(
+    "pipeline_trigger",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("pipeline", sa.Text, nullable=False),
+    sa.Column("on", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("where", Json(dict[str, object]), nullable=False),
+    sa.Column("cause_input", sa.Text, nullable=False),
+    sa.Column("accepts", Json(list[str]), nullable=False),
+    # Where the secret is, never the secret.
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("stable_s", sa.Float, nullable=False),
+    sa.Column("max_active", sa.Integer, nullable=False),
+    sa.Column("debounce_s", sa.Float, nullable=False),
+    sa.Column("when_busy", sa.Text, nullable=False),
+    sa.Column("inputs", Json(dict[str, object]), nullable=False),
+    sa.Column("options", Json(RunOptions), nullable=False),
+    sa.Column("is_paused", sa.Boolean, nullable=False),
+    sa.Column("created_at", Time, nullable=False),
+    sa.Column("position", sa.BigInteger, nullable=False),
+    # Raised by each pass that writes: on PostgreSQL it is what makes two passes wait for each other.
+    sa.Column("passes", sa.BigInteger, nullable=False),
+)
+
+# The key decides the race of any number of schedulers, as that of a tick does.
+trigger_cause = sa.Table(
+    "trigger_cause",
+    metadata,
+    sa.Column("trigger", sa.Text, primary_key=True),
+    sa.Column("cause", sa.Text, primary_key=True),
+    sa.Column("given", Json(dict[str, object]), nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("run_id", sa.Text, nullable=False),
+    sa.Column("seen_at", Time, nullable=False),
+    sa.Index("ix_trigger_cause_status", "trigger", "status", "seen_at"),
+)
+
+# Files that are watched until their size stays the same.
+trigger_file = sa.Table(
+    "trigger_file",
+    metadata,
+    sa.Column("trigger", sa.Text, primary_key=True),
+    sa.Column("path", sa.Text, primary_key=True),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("since", Time, nullable=False),
+)
+
 
 def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     """Yield the objects that pipelines, their runs and the cache point at, with the reason to keep each."""

@@ -24,6 +24,7 @@ from everloop.kernel.operations import operations_of
 from everloop.kernel.operations.calls import InvalidArgumentError, authorize, idempotent
 from everloop.kernel.operations.transport import API
 from everloop.server.guard import Guard
+from everloop.server.hooks import hook_routes
 from everloop.server.objects import object_routes
 from everloop.server.openapi import describe
 
@@ -67,6 +68,7 @@ def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[s
         Route("/health", _answer(b'{"status":"ok","version":"%s"}' % VERSION.encode()), methods=["GET"]),
         Route(f"{API}/openapi.json", _answer(document), methods=["GET"]),
         *object_routes(services[0].kernel),
+        *hook_routes(services),
     ]
     for service in services:
         routes += [_route(service, operation) for operation in operations_of(type(service))]

@@ -91,7 +91,7 @@ def signature(secret: bytes, delivery: str, moment: str, body: bytes) -> str:
     return "v1," + base64.b64encode(digest).decode()
 
 
-def read_secret(reference: str, owner: str) -> bytes:
+def read_secret(reference: str, owner: str, *, noun: str = "channel") -> bytes:
     """Return the secret that `env:NAME` or `file:PATH` refers to.
 
     Raises:
@@ -103,6 +103,6 @@ def read_secret(reference: str, owner: str) -> bytes:
     if kind == "file" and Path(name).is_file():
         return Path(name).read_bytes().strip()
     raise MissingSecretError(
-        f"channel {owner} needs a secret to sign with: {reference or 'none is named'}. Give env:NAME or file:PATH and set it.",
+        f"{noun} {owner} needs a secret to sign with: {reference or 'none is named'}. Give env:NAME or file:PATH and set it.",
         subject=owner,
     )

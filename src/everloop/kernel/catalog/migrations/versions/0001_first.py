@@ -531,6 +531,28 @@ def upgrade() -> None:
     )
     op.create_index('ix_pipeline_run_pipeline', 'pipeline_run', ['pipeline', 'id'], unique=False)
     op.create_index('ix_pipeline_run_status', 'pipeline_run', ['status', 'id'], unique=False)
+    op.create_table('pipeline_trigger',
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('pipeline', sa.Text(), nullable=False),
+    sa.Column('on', sa.Text(), nullable=False),
+    sa.Column('what', sa.Text(), nullable=False),
+    sa.Column('subject', sa.Text(), nullable=False),
+    sa.Column('where', sa.Text(), nullable=False),
+    sa.Column('cause_input', sa.Text(), nullable=False),
+    sa.Column('accepts', sa.Text(), nullable=False),
+    sa.Column('secret', sa.Text(), nullable=False),
+    sa.Column('stable_s', sa.Float(), nullable=False),
+    sa.Column('max_active', sa.Integer(), nullable=False),
+    sa.Column('debounce_s', sa.Float(), nullable=False),
+    sa.Column('when_busy', sa.Text(), nullable=False),
+    sa.Column('inputs', sa.Text(), nullable=False),
+    sa.Column('options', sa.Text(), nullable=False),
+    sa.Column('is_paused', sa.Boolean(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('position', sa.BigInteger(), nullable=False),
+    sa.Column('passes', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('name', name=op.f('pk_pipeline_trigger'))
+    )
     op.create_table('run',
     sa.Column('number', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
     sa.Column('id', sa.Text(), nullable=False),
@@ -722,4 +744,22 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('run_id', 'node', name=op.f('pk_step_run'))
     )
     op.create_index('ix_step_run_node', 'step_run', ['pipeline', 'node', 'run_id'], unique=False)
+    op.create_table('trigger_cause',
+    sa.Column('trigger', sa.Text(), nullable=False),
+    sa.Column('cause', sa.Text(), nullable=False),
+    sa.Column('given', sa.Text(), nullable=False),
+    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('reason', sa.Text(), nullable=False),
+    sa.Column('run_id', sa.Text(), nullable=False),
+    sa.Column('seen_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('trigger', 'cause', name=op.f('pk_trigger_cause'))
+    )
+    op.create_index('ix_trigger_cause_status', 'trigger_cause', ['trigger', 'status', 'seen_at'], unique=False)
+    op.create_table('trigger_file',
+    sa.Column('trigger', sa.Text(), nullable=False),
+    sa.Column('path', sa.Text(), nullable=False),
+    sa.Column('size', sa.BigInteger(), nullable=False),
+    sa.Column('since', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('trigger', 'path', name=op.f('pk_trigger_file'))
+    )
     # ### end Alembic commands ###
