@@ -2,7 +2,7 @@
 
 A cause is a row with the unique key (trigger, cause), so that any number of schedulers take it down once; a run is inserted in
 the transaction that marks its cause started, under a lock of the trigger. Tests: tests/unit/pipelines/test_triggers.py,
-tests/chaos/test_triggers.py.
+tests/chaos/test_trigger_passes.py.
 """
 
 from __future__ import annotations
