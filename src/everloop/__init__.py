@@ -19,6 +19,7 @@ __version__ = _version.VERSION
 _PUBLIC = {
     "App": "everloop.app",
     "connect": "everloop.app",
+    "runs": "everloop.app",
     "Table": "everloop.data.table",
     "sql": "everloop.data.sql",
     "Suite": "everloop.data.records",
@@ -42,7 +43,7 @@ _PUBLIC = {
     "Watch": "everloop.loop.records",
     "EverloopError": "everloop.core.errors",
 }
-_MODULES = {"check": "everloop.data.checks"}
+_MODULES = {"check": "everloop.data.checks", "media": "everloop.tracking.media"}
 
 __all__ = [
     "App",
@@ -66,15 +67,17 @@ __all__ = [
     "connect",
     "current_run",
     "log",
+    "media",
     "pipeline",
     "repeat",
+    "runs",
     "sql",
     "step",
     "when",
 ]
 
 if TYPE_CHECKING:
-    from everloop.app import App, connect
+    from everloop.app import App, connect, runs
     from everloop.core.errors import EverloopError
     from everloop.data import checks as check
     from everloop.data.features.records import FeatureView
@@ -88,7 +91,7 @@ if TYPE_CHECKING:
     from everloop.pipelines.steps import pipeline, step
     from everloop.registry.model import Model
     from everloop.registry.records import Condition, Gate
-    from everloop.tracking import current_run, log
+    from everloop.tracking import current_run, log, media
 
 
 def __getattr__(name: str) -> object:

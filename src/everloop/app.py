@@ -15,11 +15,12 @@ from everloop.kernel.settings import load_settings
 from everloop.kernel.shared_clock import SharedClock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
     from types import TracebackType
 
+    import pyarrow as pa
     import sqlalchemy as sa
 
     from everloop.alerting import Alerting
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from everloop.registry.service import Registry
     from everloop.serving.service import Serving
     from everloop.tracking import Tracking
+    from everloop.tracking.comparing import RunTable
 
 STAGES = (
     "system", "data", "tracking", "pipelines", "evaluation", "explanation", "registry", "serving", "alerting", "monitoring", "loop",
@@ -186,7 +188,10 @@ class App:
         self.kernel.events.seal()
 
     def close(self) -> None:
-        """Seal the events, close the connections, and end the idle worker processes of pipelines."""
+        """Bring home what runs logged, seal the events, close the connections, and end the idle worker processes of pipelines."""
+        courier = sys.modules.get("everloop.tracking.courier")
+        if courier is not None and "tracking" in self.__dict__:
+            courier.leave_all(self.tracking)
         self.kernel.close()
         executor = sys.modules.get("everloop.pipelines.executors.process")
         if executor is not None:
@@ -236,3 +241,31 @@ def connect(
     if simulate_from is not None:
         SharedClock.create(chosen.home / "clock", simulate_from)
     return App(open_kernel(chosen, clock=clock))
+
+
+def runs(
+    filter: str = "",  # noqa: A002 - the word for it
+    *,
+    order_by: list[str] | None = None,
+    columns: list[str] | None = None,
+    **where: Any,  # noqa: ANN401 - what `connect` takes
+) -> RunTable:
+    """Return the runs that a filter chooses: `everloop.runs("metrics.auc > 0.9").to_pandas()`.
+
+    Args:
+        filter: which runs; see the guide to tracking.
+        order_by: fields to sort by, like `metrics.auc desc`; newest first by default.
+        columns: fields beside id, name, experiment, status and times; all params, tags and metrics by default.
+        **where: as for `connect`, when it is not the home of this folder.
+
+    Raises:
+        FilterError: with the column of the first wrong character.
+    """
+    from everloop.tracking.comparing import RunTable
+
+    def series(ids: Sequence[str], name: str) -> pa.Table:
+        with connect(**where) as app:
+            return app.tracking.series_table(ids, name)
+
+    with connect(**where) as app:
+        return RunTable(app.tracking.table(filter, order_by=order_by, columns=columns), series)

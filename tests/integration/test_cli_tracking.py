@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
 import everloop
 from everloop.cli import everloop as command
+from everloop.cli.runs_show import NotOneError
 from everloop.tracking.search.language import FilterError
 
 if TYPE_CHECKING:
@@ -135,3 +137,47 @@ def test_runs_are_searched_counted_grouped_and_kept_as_a_view(tmp_path: Path) ->
     run(tmp_path, "runs", "rm-view", "best")
     with pytest.raises(FilterError, match="column 14"):
         run(tmp_path, "runs", "search", "metrics.auc >")
+
+
+def test_what_runs_showed_and_printed_is_listed_saved_and_compared(tmp_path: Path) -> None:
+    with everloop.connect(home=tmp_path / "home") as app:
+        ids = []
+        for lr in (0.1, 0.2):
+            with app.tracking.start(name=f"lr {lr}", params={"lr": lr}) as active:
+                active.log(sample=everloop.media.Image(b"\x89PNG123"), said="hello", step=5)
+                click.echo("out of memory")
+                click.echo("oh no", err=True)
+            ids.append(active.id)
+    listed = json.loads(run(tmp_path, "-o", "json", "runs", "media", ids[0]).stdout)
+    assert [(one["name"], one["step"], one["kind"]) for one in listed] == [
+        ("said", 5, "text"),
+        ("sample", 5, "image"),
+    ]
+    saved = run(tmp_path, "runs", "media", ids[0], "--name", "sample", "--step", 5, "--save", tmp_path)
+    assert saved.exit_code == 0, saved.stderr
+    assert (tmp_path / "sample-5.png").read_bytes() == b"\x89PNG123"
+    with pytest.raises(NotOneError, match="2 fit"):
+        run(tmp_path, "runs", "media", ids[0], "--save", tmp_path)
+    printed = run(tmp_path, "runs", "output", ids[0], "--follow")
+    assert (printed.stdout, printed.stderr) == ("out of memory\n", "oh no\n")
+    lines = json.loads(
+        run(tmp_path, "-o", "json", "runs", "output", ids[0], "--search", "OH", "--tail", 5).stdout
+    )
+    assert [(line["number"], line["stream"]) for line in lines] == [(1, "stderr")]
+    rows = json.loads(run(tmp_path, "-o", "json", "runs", "compare", *ids).stdout)
+    assert {"field": "params.lr", "lr 0.1": 0.1, "lr 0.2": 0.2} in rows
+    found = json.loads(
+        run(tmp_path, "-o", "json", "runs", "search", '"memory" in output and params.lr > 0.1').stdout
+    )
+    assert [one["id"] for one in found] == ids[1:]
+
+
+def test_media_and_output_come_through_a_server(api_server: Server, tmp_path: Path) -> None:
+    with everloop.connect(api_server.url, token=api_server.token, spool_dir=str(tmp_path)) as app:
+        with app.tracking.start(console=True) as active:
+            active.log(large=everloop.media.Image(b"x" * 200_000), small=[1.0, 2.0], loss=0.5)
+            click.echo("over the wire")
+        found = {one.name: app.tracking.media_content(one) for one in app.tracking.media(active.id)}
+        assert found["large"] == b"x" * 200_000
+        assert [line.text for line in app.tracking.output(active.id)] == ["over the wire"]
+        assert app.tracking.runs(f"id == '{active.id}'").series("loss")["value"].to_pylist() == [0.5]

@@ -37,6 +37,16 @@ def test_stages_are_made_once_over_one_kernel(tmp_path: Path) -> None:
         assert app.data is app.data
 
 
+def test_what_a_run_logged_is_home_when_the_app_is_closed_before_the_run_ends(tmp_path: Path) -> None:
+    with everloop.connect(home=tmp_path / "home") as app:
+        run = app.tracking.start()
+        run.log(loss=0.5)
+    run.log(loss=0.4)  # too late, and no error
+    with everloop.connect(home=tmp_path / "home") as app:
+        found = app.tracking.get_run(run.id)
+    assert (found.status, [metric.value for metric in found.metrics]) == ("running", [0.5])
+
+
 def test_a_program_that_only_logs_loads_no_model_library(tmp_path: Path) -> None:
     code = (
         "import sys, everloop\n"

@@ -49,6 +49,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         scheduler_every_s: pause between two passes of the scheduler.
         spool_dir: where a run keeps what its home does not have yet; empty means `spool` in the home, or for a client of a server
             `everloop/spool` below `XDG_STATE_HOME` (`~/.local/state`).
+        capture_console: keep what a program prints while a run of it goes on.
+        system_metrics_every_s: pause between two looks at processors, memory, disk, network and GPUs while a run goes on; 0 means never.
         watch: folders and URL prefixes whose files triggers may watch; none by default.
         webhook_hosts: `host` or `host:port` that webhooks may be sent to; none by default.
     """
@@ -69,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     checkpoint_file: str = ""
     scheduler_every_s: float = 1.0
     spool_dir: str = ""
+    capture_console: bool = True
+    system_metrics_every_s: float = 10.0
     watch: list[str] = []
     webhook_hosts: list[str] = []
 

@@ -11,18 +11,24 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from everloop.core.clock import SystemClock, to_microseconds
+from everloop.tracking.records import MediaPoint
 from everloop.tracking.series.columns import pack
 from everloop.tracking.spool import Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from everloop.core.clock import Clock
-    from everloop.tracking.records import Plain
+    from everloop.tracking.media.values import Encoded
+    from everloop.tracking.records import Plain, PrintedLine
 
 Item = TypeVar("Item")
 # Points in one batch: 1.6 MB as JSON.
 LARGEST_BATCH = 50_000
+MOST_LINES = 5_000
+# Contents in one batch, beyond which the next values wait for another; and what the rest of a value costs.
+_MEDIA_BYTES = 4 << 20
+_MEDIA_HEAD = 200
 
 
 class _Series(NamedTuple):
@@ -38,18 +44,26 @@ class Buffer:
         self._waiting: deque[tuple[Mapping[str, float], float | None, int]] = deque()
         self._params: deque[tuple[str, Plain]] = deque()
         self._tags: deque[tuple[str, str]] = deque()
+        self._media: deque[tuple[str, int, Encoded, float | None, int]] = deque()
+        self._lines: deque[PrintedLine] = deque()
         self._next_step: dict[str, float] = {}
         self.now: Callable[[], int] = _stamp(clock)
         self.add_params = self._params.extend
         self.add_tags = self._tags.extend
+        self.add_line = self._lines.append
 
     def __len__(self) -> int:
         """Return about how many calls wait."""
-        return len(self._waiting) + len(self._params) + len(self._tags)
+        return len(self._waiting) + len(self._params) + len(self._tags) + len(self._media) + len(self._lines)
 
     def add(self, values: Mapping[str, float], step: float | None) -> None:
         """Append one value of each metric."""
         self._waiting.append((values, step, self.now()))
+
+    def add_media(self, name: str, values: Sequence[Encoded], step: float | None) -> None:
+        """Append values that are no numbers, all at one step of one name."""
+        at = self.now()
+        self._media.extend((name, index, value, step, at) for index, value in enumerate(values))
 
     def pack(self, sequence: int) -> Batch | None:
         """Take out what waits, at most a batch of it; None when nothing does."""
@@ -69,10 +83,38 @@ class Buffer:
                 columns.values.append(value)
             left -= len(values)
         params, tags = dict(_drain(self._params)), dict(_drain(self._tags))
-        if not (series or params or tags):
+        media = self._pack_media()
+        lines = [self._lines.popleft() for _ in range(min(len(self._lines), MOST_LINES))]
+        if not (series or params or tags or media or lines):
             return None
         packed = [pack(name, *columns) for name, columns in series.items()]
-        return Batch(sequence=sequence, series=packed, params=params, tags=tags)
+        return Batch(sequence=sequence, series=packed, params=params, tags=tags, media=media, lines=lines)
+
+    def _pack_media(self) -> list[MediaPoint]:
+        found: list[MediaPoint] = []
+        left = _MEDIA_BYTES
+        while self._media and (left > 0 or self._media[0][1]):  # those of one call stay together
+            name, index, value, step, at = self._media.popleft()
+            place = self._next_step.get(name, 0.0) if step is None else step
+            if index:
+                place = found[-1].step
+            self._next_step[name] = place + 1
+            kind, media_type, content, details = value
+            found.append(
+                MediaPoint(
+                    name=name,
+                    kind=kind,
+                    step=place,
+                    time=at,
+                    index=index,
+                    media_type=media_type,
+                    content=content,
+                    size_bytes=len(content),
+                    details=details,
+                )
+            )
+            left -= len(content) + _MEDIA_HEAD
+        return found
 
 
 def _drain(waiting: deque[Item]) -> list[Item]:

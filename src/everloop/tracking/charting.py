@@ -14,10 +14,15 @@ from everloop.tracking import queries
 from everloop.tracking.recording import Recording
 from everloop.tracking.records import Point, mark_of
 from everloop.tracking.series.chart import Chart
+from everloop.tracking.series.columns import PointColumns
 from everloop.tracking.tables import run as runs
 from everloop.tracking.tables import run_key, run_metric
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pyarrow as pa
+
     from everloop.tracking.series.columns import Columns
 
 Buckets = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
@@ -58,15 +63,22 @@ class Charting(Recording):
                     break
         return found
 
-    def series(self, run: str, name: str) -> Columns:
-        """Return all points of a metric as arrays, from the local home.
+    @operation(
+        "GET /runs/{run}/series",
+        needs="run.read",
+        cli=None,
+        cli_reason="columns are for programs; `runs metrics` prints points",
+    )
+    def packed_series(
+        self, run: str, name: str, *, after: float | None = None, until: float | None = None
+    ) -> PointColumns:
+        """Return all points of a metric as three columns of numbers, in the order of step and time.
 
         Args:
             run: its id.
             name: the metric.
-
-        Returns:
-            Arrays of shape (n,): steps, times in microseconds since 1970, values; in the order of step and time.
+            after: only steps above this one.
+            until: only steps up to this one, inclusive.
         """
         from everloop.tracking.series import columns, reading
 
@@ -75,7 +87,50 @@ class Charting(Recording):
             if number is None:
                 self.missing(run)
             key = queries.key_ids(connection, "metric", [name]).get(name)
-            return columns.join([]) if key is None else reading.read(connection, number, key)
+            found = columns.join([]) if key is None else reading.read(connection, number, key, high=until)
+        first = 0 if after is None else int(found.steps.searchsorted(after, "right"))
+        steps, times, values = (column[first:].tobytes() for column in found)
+        return PointColumns(name=name, steps=steps, times=times, values=values)
+
+    def series(self, run: str, name: str) -> Columns:
+        """Return all points of a metric as arrays.
+
+        Args:
+            run: its id.
+            name: the metric.
+
+        Returns:
+            Arrays of shape (n,): steps, times in microseconds since 1970, values; in the order of step and time.
+        """
+        from everloop.tracking.series.columns import unpack
+
+        return unpack(self.packed_series(run, name))
+
+    def series_table(self, runs: Sequence[str], name: str) -> pa.Table:
+        """Return all points of a metric of some runs as an Arrow table.
+
+        Args:
+            runs: their ids.
+            name: the metric.
+
+        Returns:
+            Columns run (text), step (double), time (UTC, microseconds), value (double); in the order of runs, steps and times.
+        """
+        import pyarrow as pa
+
+        parts = []
+        for run in runs:
+            steps, times, values = self.series(run, name)
+            stamps = pa.array(times).cast(pa.timestamp("us", "UTC"))
+            names = pa.array([run]).take(pa.array([0] * len(steps), pa.int32()))
+            parts.append(pa.table({"run": names, "step": steps, "time": stamps, "value": values}))
+        types: dict[str, pa.DataType] = {
+            "run": pa.string(),
+            "step": pa.float64(),
+            "time": pa.timestamp("us", "UTC"),
+            "value": pa.float64(),
+        }
+        return pa.concat_tables(parts) if parts else pa.schema(types).empty_table()
 
     @operation("POST /charts", needs="run.read", emits="run.charted", cli="runs chart")
     def chart(

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from everloop.core.errors import InvalidInputError, UnavailableError
 from everloop.tracking.naming import check_names, check_texts
-from everloop.tracking.records import Plain, RunArtifact
+from everloop.tracking.records import Plain, PrintedLine, RunArtifact
 from everloop.tracking.spool import End
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from contextvars import Token
     from types import TracebackType
     from typing import Self
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from everloop.kernel.objects import Objects
     from everloop.tracking.courier import Courier
     from everloop.tracking.delivery import Sink
+    from everloop.tracking.media.values import Encoded
     from everloop.tracking.records import RunStatus
 
 _log = logging.getLogger(__name__)
+# A number, or a value of everloop.media or of one of the libraries that it knows.
+Loggable = SupportsFloat | Any
 
 
 class BadValueError(InvalidInputError):
@@ -51,30 +54,39 @@ class ActiveRun:
         self._names: set[str] = set()
         self._is_finished = False
         self._token: Token[ActiveRun | None] | None = None
+        self._endings: list[Callable[[], None]] = []
 
     def log(
         self,
-        values: Mapping[str, SupportsFloat] | None = None,
+        values: Mapping[str, Loggable] | None = None,
         *,
         step: SupportsFloat | None = None,
-        **metrics: SupportsFloat,
+        **metrics: Loggable,
     ) -> None:
-        """Append one value of each metric; return at once.
+        """Append one value of each name; return at once.
 
         Args:
-            values: metrics whose names are no identifiers, `{"valid/auc": 0.8}`.
-            step: where on the axis; without it each metric counts its own values from 0.
-            **metrics: name and value; NaN and infinities are kept and shown as such.
+            values: values whose names are no identifiers, `{"valid/auc": 0.8}`.
+            step: where on the axis; without it each name counts its own values from 0.
+            **metrics: name and value. Numbers are metrics; NaN and infinities are kept and shown as such. A text, a list of numbers, a
+                table, a figure, or one of `everloop.media` is kept beside them at its step.
 
         Raises:
-            BadValueError: a value or the step is no number.
+            BadValueError: a value is nothing that can be shown, or the step is no number.
+            BadMediaError: a picture, sound or the like has the wrong form, or is too large.
             BadNameError: a name is empty, too long, or holds control characters.
         """
         given = {**values, **metrics} if values else metrics
         numbers: dict[str, float] = given  # type: ignore[assignment] # the loop makes floats of them
+        others: dict[str, list[Encoded]] | None = None
         for name, value in given.items():
             if type(value) is not float:
-                numbers[name] = _number(name, value)
+                number = _as_number(value)
+                if number is None:
+                    others = {} if others is None else others
+                    others[name] = _shown(name, value)
+                else:
+                    numbers[name] = number
             if name not in self._names:
                 check_names([name])
                 self._names.add(name)
@@ -83,7 +95,12 @@ class ActiveRun:
         if self._is_finished:
             _log.warning("run %s is finished; values logged after its end are dropped", self.id)
             return
-        self._courier.buffer.add(numbers, step)
+        if others is not None:
+            for name, shown in others.items():
+                del numbers[name]
+                self._courier.buffer.add_media(name, shown, step)
+        if numbers:
+            self._courier.buffer.add(numbers, step)
         self._courier.nudge()
 
     def log_params(self, params: Mapping[str, Any] | None = None, **more: Any) -> None:  # noqa: ANN401 - made plain here
@@ -122,6 +139,22 @@ class ActiveRun:
             self._courier.artifact(name, source)
             return None
 
+    def capture_console(self) -> None:
+        """Keep what this process prints from here to the end of the run; it is still printed."""
+        from everloop.tracking import console
+
+        self._endings.append(console.listen(self._print))
+
+    def watch_system(self, every_s: float = 10.0) -> None:
+        """Log the use of processors, memory, disk, network and GPUs from here to the end of the run, as metrics `system/...`."""
+        from everloop.tracking import system_metrics
+
+        self._endings.append(system_metrics.watch(self, every_s))
+
+    def _print(self, text: str, is_error: bool) -> None:  # noqa: FBT001 - a listener
+        self._courier.buffer.add_line(PrintedLine(self._courier.buffer.now(), is_error, text))
+        self._courier.nudge()
+
     def flush(self, timeout_s: float = 60.0) -> None:
         """Send what waits; return when it is applied.
 
@@ -134,6 +167,8 @@ class ActiveRun:
         """Send what waits and close the run; a home that is away is not waited for longer than ten seconds."""
         if not self._is_finished:
             self._is_finished = True
+            for end in self._endings:
+                end()
             self._courier.finish(End(status=status, error=error, ended_at=self._courier.buffer.now()))
 
     def activate(self) -> None:
@@ -175,12 +210,12 @@ def current_run() -> ActiveRun | None:
 
 
 def log(
-    values: Mapping[str, SupportsFloat] | None = None,
+    values: Mapping[str, Loggable] | None = None,
     *,
     step: SupportsFloat | None = None,
-    **metrics: SupportsFloat,
+    **metrics: Loggable,
 ) -> None:
-    """Log metrics to the active run; outside one, nothing happens, so that a step runs alone as a plain function."""
+    """Log values to the active run; outside one, nothing happens, so that a step runs alone as a plain function."""
     run = _current.get()
     if run is not None:
         run.log(values, step=step, **metrics)
@@ -216,10 +251,30 @@ def _place(step: SupportsFloat) -> float:
 
 
 def _number(name: str, value: object) -> float:
+    number = _as_number(value)
+    if number is None:
+        raise BadValueError(f"{name} is {str(value)[:60]!r}, which is no number. Give one.", subject=name)
+    return number
+
+
+def _as_number(value: object) -> float | None:
+    """Return a number of any library as a float; None for what is none, texts and arrays among it."""
+    if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", None):
+        return None
     try:
         return float(value)  # type: ignore[arg-type] # whatever it is, this says whether it is a number
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _shown(name: str, value: object) -> list[Encoded]:
+    from everloop.tracking.media.values import as_media
+
+    shown = as_media(value)
+    if shown is None:
         raise BadValueError(
-            f"{name} is {str(value)[:60]!r}, which is no number. Log numbers as metrics, texts as params or tags.",
+            f"{name} is {str(value)[:60]!r}, which is neither a number nor something to show. Log numbers, texts, lists of numbers,"
+            " tables, figures, or one of everloop.media; set params with log_params.",
             subject=name,
-        ) from error
+        )
+    return shown

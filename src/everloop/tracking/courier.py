@@ -119,6 +119,9 @@ class Direct:
 class Background:
     """Sends by a thread of its own, over a spool.
 
+    Attributes:
+        sink: see below.
+
     Args:
         sink, objects, clock: of the home.
         start: the run as it was started.
@@ -141,7 +144,7 @@ class Background:
         patience_s: float = 10.0,
     ) -> None:
         self.buffer = Buffer(clock)
-        self._clock, self._sink, self._objects = clock, sink, objects
+        self._clock, self.sink, self._objects = clock, sink, objects
         self._start, self._folder = start, folder
         self._is_offline, self._patience_s = is_offline, 0.0 if is_offline else patience_s
         self._reset(is_started=is_started)
@@ -153,7 +156,7 @@ class Background:
         self._pid = os.getpid()
         self._writer = new_id()
         self._delivery = Delivery(
-            self._sink, self._objects, run=self._start.id, writer=self._writer, folder=self._folder
+            self.sink, self._objects, run=self._start.id, writer=self._writer, folder=self._folder
         )
         self._spool: Spool | None = None
         self._has_spool = True
@@ -400,9 +403,11 @@ class Background:
 _couriers: weakref.WeakSet[Background] = weakref.WeakSet()
 
 
-def _leave_all() -> None:
+def leave_all(sink: Sink | None = None) -> None:
+    """Bring home what runs logged and have not sent, as far as it answers in time: those of one sink, or all of this process."""
     for courier in list(_couriers):
-        courier.leave()
+        if sink is None or courier.sink is sink:
+            courier.leave()
 
 
 def _renew_all() -> None:
@@ -410,6 +415,6 @@ def _renew_all() -> None:
         courier.renew()
 
 
-atexit.register(_leave_all)
+atexit.register(leave_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)

@@ -14,9 +14,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from everloop.kernel.objects import Objects
-    from everloop.tracking.records import Capture, DatasetInput, Plain, RunArtifact, RunStatus
+    from everloop.tracking.records import (
+        Capture,
+        DatasetInput,
+        MediaPoint,
+        Plain,
+        PrintedLine,
+        RunArtifact,
+        RunStatus,
+    )
     from everloop.tracking.series.columns import PointColumns
     from everloop.tracking.spool import Entry
+
+# A content up to this size travels in its batch.
+_SENT_INLINE = 64 << 10
 
 
 class Sink(Protocol):
@@ -49,6 +60,8 @@ class Sink(Protocol):
         series: list[PointColumns],
         params: dict[str, Plain],
         tags: dict[str, str],
+        media: list[MediaPoint],
+        lines: list[PrintedLine],
     ) -> int:
         """Apply one batch once."""
         ...
@@ -97,12 +110,20 @@ class Delivery:
                     series=entry.series,
                     params=entry.params,
                     tags=entry.tags,
+                    media=[self._without_content(one) for one in entry.media],
+                    lines=entry.lines,
                 )
             case Artifact():
                 self._artifact(entry)
             case End():
                 ended = from_microseconds(entry.ended_at)
                 self._sink.finish_run(self.run, status=entry.status, error=entry.error, ended_at=ended)
+
+    def _without_content(self, one: MediaPoint) -> MediaPoint:
+        """Put a large content into the object store, and name it there."""
+        if len(one.content) <= _SENT_INLINE:
+            return one
+        return msgspec.structs.replace(one, content=b"", digest=self._objects.put(one.content))
 
     def _start(self, start: Start) -> None:
         found = {field: self._objects.put(content) for field, content in start.files.items()}

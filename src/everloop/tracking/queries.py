@@ -138,16 +138,22 @@ def key_ids(connection: sa.Connection, kind: str, names: Iterable[str]) -> dict[
     return found
 
 
-def name_keys(
-    connection: sa.Connection, kind: str, names: Iterable[str], *, experiment_id: int
-) -> dict[str, int]:
-    """Return the ids of names; those that are new are made, and the experiment has them as columns."""
+def make_keys(connection: sa.Connection, kind: str, names: Iterable[str]) -> dict[str, int]:
+    """Return the ids of names; those that are new are made."""
     wanted = sorted(set(names))
     found = key_ids(connection, kind, wanted)
     missing = [{"kind": kind, "name": name} for name in wanted if name not in found]
     if missing:
         connection.execute(upsert(connection, run_key).on_conflict_do_nothing(), missing)
         found |= key_ids(connection, kind, [row["name"] for row in missing])
+    return found
+
+
+def name_keys(
+    connection: sa.Connection, kind: str, names: Iterable[str], *, experiment_id: int
+) -> dict[str, int]:
+    """Return the ids of names; those that are new are made, and the experiment has them as columns."""
+    found = make_keys(connection, kind, names)
     columns = sa.select(experiment_key.c.key_id).where(experiment_key.c.experiment_id == experiment_id)
     ids = list(found.values())
     known: set[int] = set()

@@ -14,7 +14,7 @@ from everloop.core.errors import ConflictError, NotFoundError
 from everloop.kernel.operations import Service, operation
 from everloop.tracking import queries
 from everloop.tracking.naming import check_names, check_texts
-from everloop.tracking.records import Plain, Point, RunArtifact
+from everloop.tracking.records import MediaPoint, Plain, Point, PrintedLine, RunArtifact
 from everloop.tracking.series.columns import PointColumns, pack
 from everloop.tracking.tables import run_artifact
 
@@ -46,7 +46,7 @@ class Recording(Service):
         cli=None,
         cli_reason="values come from code",
     )
-    def log_batch(
+    def log_batch(  # noqa: PLR0913 - what a batch may hold
         self,
         run: str,
         *,
@@ -56,6 +56,8 @@ class Recording(Service):
         series: builtins.list[PointColumns] | None = None,
         params: dict[str, Plain] | None = None,
         tags: dict[str, str] | None = None,
+        media: builtins.list[MediaPoint] | None = None,
+        lines: builtins.list[PrintedLine] | None = None,
     ) -> int:
         """Apply one batch of values, all or nothing; return how many points were added.
 
@@ -68,18 +70,26 @@ class Recording(Service):
             series: values as columns, which cost a tenth.
             params: values to set; a name that is there gets the new value.
             tags: labels to set.
+            media: texts, pictures, tables and the like, each at a step; the same name, step and index again replaces.
+            lines: what the program printed.
 
         Raises:
-            RunNotFoundError, RunDeletedError, BadNameError, TextTooLongError, BadColumnsError: as named.
+            RunNotFoundError, RunDeletedError, BadNameError, TextTooLongError, BadColumnsError, BadMediaError: as named.
         """
+        from everloop.tracking.keeping import keep_media, put_lines, put_media
+
         whole = [*(series or []), *_as_series(points or [])]
-        check_names([*(one.name for one in whole), *(params or {}), *(tags or {})])
+        names = {one.name for one in media or []}
+        check_names([*(one.name for one in whole), *(params or {}), *(tags or {}), *names])
+        shown = keep_media(self.kernel.objects, media or [])
         check_texts({**(params or {}), **(tags or {})})
         with self.kernel.catalog.transaction() as connection:
             self.unchanged()  # values are no events: a run may log a million
             row = self.writable(connection, run)
             if writer and not queries.is_new_batch(connection, row.number, writer=writer, sequence=sequence):
                 return 0
+            put_media(connection, row.number, shown)
+            put_lines(connection, row.number, lines or [])
             return self.apply(connection, row, series=whole, params=params or {}, tags=tags or {})
 
     def apply(

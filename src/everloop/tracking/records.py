@@ -13,6 +13,9 @@ from everloop.core.digests import Digest
 RunStatus = Literal["running", "finished", "failed", "killed"]
 Plain = str | int | float | bool | None
 Mark = Literal["", "nan", "inf", "-inf"]
+MediaKind = Literal[
+    "text", "vector", "histogram", "image", "audio", "video", "html", "plotly", "points", "table"
+]
 
 
 class Capture(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,6 +77,76 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     mark: Mark = ""
 
 
+class MediaPoint(msgspec.Struct, frozen=True, kw_only=True):
+    """A value that is no number, at a step, as it travels: with its content, or the digest of an object that holds it.
+
+    Attributes:
+        time: microseconds since 1970.
+        index: place among several of one name at one step.
+        media_type: of the content, like `image/png`.
+        size_bytes: of the content.
+        details: what a reader needs to know before it opens the content.
+    """
+
+    name: str
+    kind: MediaKind
+    step: float
+    time: int
+    index: int = 0
+    media_type: str
+    content: bytes = b""
+    digest: Digest | None = None
+    size_bytes: int
+    details: dict[str, Plain] = {}
+
+
+class MediaItem(msgspec.Struct, frozen=True, kw_only=True):
+    """A picture, sound, table, text or distribution that a run logged.
+
+    Attributes:
+        index: place among several of one name at one step.
+        content: of small ones; empty where `digest` names an object.
+    """
+
+    run: str
+    name: str
+    kind: MediaKind
+    step: float
+    index: int
+    time: datetime
+    media_type: str
+    size_bytes: int
+    content: bytes = b""
+    digest: Digest | None = None
+    details: dict[str, Plain] = {}
+
+
+class PrintedLine(msgspec.Struct, frozen=True, array_like=True):
+    """A line that a program printed, as it travels.
+
+    Attributes:
+        time: microseconds since 1970.
+        is_error: it went to standard error.
+    """
+
+    time: int
+    is_error: bool
+    text: str
+
+
+class OutputLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A line that a run printed; colours are kept as they came (ANSI).
+
+    Attributes:
+        number: place in the run's output, from 0.
+    """
+
+    number: int
+    time: datetime
+    stream: Literal["stdout", "stderr"]
+    text: str
+
+
 class RunArtifact(msgspec.Struct, frozen=True, kw_only=True):
     """A named output of a run."""
 
@@ -113,6 +186,12 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     metrics: list[Metric] = []
     inputs: list[DatasetInput] = []
     capture: Capture = Capture()
+
+    def _repr_html_(self) -> str:
+        """Return the run as HTML, for notebooks."""
+        from everloop.tracking.drawing import run_of
+
+        return run_of(self)
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

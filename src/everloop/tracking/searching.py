@@ -6,7 +6,7 @@ import base64
 import builtins
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 import msgspec
 import sqlalchemy as sa
@@ -222,7 +222,10 @@ class Searching(Recording):
         from everloop.tracking.search.tree import Field
 
         query = (
-            sa.select(run_key.c.kind, run_key.c.name).order_by(run_key.c.name, run_key.c.kind).limit(limit)
+            sa.select(run_key.c.kind, run_key.c.name)
+            .where(run_key.c.kind.in_(get_args(KeyKind)))
+            .order_by(run_key.c.name, run_key.c.kind)
+            .limit(limit)
         )
         if kind is not None:
             query = query.where(run_key.c.kind == kind)

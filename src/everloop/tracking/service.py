@@ -13,15 +13,15 @@ from everloop.core.ids import new_id
 from everloop.kernel.operations import operation
 from everloop.tracking import queries
 from everloop.tracking.capture import look
-from everloop.tracking.charting import Charting
 from everloop.tracking.client import ActiveRun, flatten
+from everloop.tracking.comparing import Comparing
 from everloop.tracking.courier import Background, Direct
 from everloop.tracking.delivery import Delivery
 from everloop.tracking.naming import check_names, check_texts
 from everloop.tracking.organizing import Organizing
 from everloop.tracking.recording import RunDeletedError, RunNotFoundError
 from everloop.tracking.records import Capture, DatasetInput, Plain, Run, RunStatus
-from everloop.tracking.searching import Searching
+from everloop.tracking.showing import Showing
 from everloop.tracking.spool import Start
 from everloop.tracking.tables import run as runs
 from everloop.tracking.tables import run_input
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["RunDeletedError", "RunNotFoundError", "Tracking"]
 
+_SYSTEM_METRICS_S = 10.0
+
 
 class BadForkError(InvalidInputError):
     """A run cannot be forked like this."""
@@ -43,7 +45,7 @@ class BadForkError(InvalidInputError):
     code = "tracking.bad-fork"
 
 
-class Tracking(Charting, Organizing, Searching):
+class Tracking(Comparing, Organizing, Showing):
     """Experiments and runs."""
 
     stage = "tracking"
@@ -61,6 +63,8 @@ class Tracking(Charting, Organizing, Searching):
         fork_of: str = "",
         fork_step: float | None = None,
         offline: bool = False,
+        console: bool | None = None,
+        system_metrics: bool | None = None,
     ) -> ActiveRun:
         """Start a run and return it; use it in a `with` block.
 
@@ -77,7 +81,10 @@ class Tracking(Charting, Organizing, Searching):
             fork_of: id of a run whose series this one goes on with.
             fork_step: the last step to take from that run.
             offline: ask the home for nothing; `everloop sync` sends the run later.
+            console: keep what the program prints; by default as the setting `capture_console` says.
+            system_metrics: log the use of processors, memory, disk, network and GPUs; by default as `system_metrics_every_s` says.
         """
+        settings = self.kernel.settings
         captured, files = look()
         start = Start(
             id=run_id or new_id(),
@@ -98,11 +105,17 @@ class Tracking(Charting, Organizing, Searching):
             self.kernel.objects,
             self.kernel.clock,
             start=start,
-            folder=self.kernel.settings.spool_folder / start.id,
+            folder=settings.spool_folder / start.id,
             is_started=not offline and self._is_started(start),
             is_offline=offline,
         )
-        return ActiveRun(self, self.kernel.objects, courier, run_id=start.id)
+        run = ActiveRun(self, self.kernel.objects, courier, run_id=start.id)
+        if settings.capture_console if console is None else console:
+            run.capture_console()
+        every_s = settings.system_metrics_every_s or (_SYSTEM_METRICS_S if system_metrics else 0)
+        if every_s and system_metrics is not False:
+            run.watch_system(every_s)
+        return run
 
     def _is_started(self, start: Start) -> bool:
         """Start a run at its home; False when the home is away."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from everloop.tracking.records import Capture, DatasetInput, Plain, RunStatus
+from everloop.tracking.records import Capture, DatasetInput, MediaPoint, Plain, PrintedLine, RunStatus
 from everloop.tracking.series.columns import PointColumns
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     series: list[PointColumns] = []
     params: dict[str, Plain] = {}
     tags: dict[str, str] = {}
+    media: list[MediaPoint] = []
+    lines: list[PrintedLine] = []
 
     @property
     def points(self) -> int:

@@ -161,6 +161,35 @@ run_writer = sa.Table(
     sqlite_with_rowid=False,
 )
 
+# Values that are no numbers: small ones here, others as objects.
+run_media = sa.Table(
+    "run_media",
+    metadata,
+    sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("key_id", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("step", sa.Double, primary_key=True, autoincrement=False),
+    sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("time", sa.BigInteger, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("media_type", sa.Text, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("content", sa.LargeBinary),
+    sa.Column("digest", sa.Text),
+    sa.Column("details", Json(dict[str, str | int | float | bool | None]), nullable=False),
+)
+
+# What a run printed: lines in the order of their numbers, some hundred to a row.
+run_output = sa.Table(
+    "run_output",
+    metadata,
+    sa.Column("run", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("first", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("lines", sa.Integer, nullable=False),
+    sa.Column("size_bytes", sa.BigInteger, nullable=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 run_artifact = sa.Table(
     "run_artifact",
     metadata,
@@ -188,6 +217,11 @@ def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     )
     for row in connection.execute(artifacts):
         yield Digest(row.digest), f"artifact {row.name} of run {row.id}"
+    media = sa.select(run_media.c.digest, run.c.id).where(
+        run.c.number == run_media.c.run, run_media.c.digest.is_not(None)
+    )
+    for digest, uid in connection.execute(media):
+        yield Digest(digest), f"media of run {uid}"
     for uid, capture in connection.execute(sa.select(run.c.id, run.c.capture)):
         for digest in (capture.diff, capture.environment):
             if digest is not None:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from everloop.kernel.catalog import Catalog
 from everloop.kernel.catalog.database import InvalidCatalogUrlError
-from everloop.kernel.catalog.errors import DamagedCatalogError, NewerSchemaError
+from everloop.kernel.catalog.errors import CatalogClosedError, DamagedCatalogError, NewerSchemaError
 from everloop.kernel.events.tables import lineage
 
 if TYPE_CHECKING:
@@ -113,6 +113,15 @@ def test_a_connection_that_comes_back_after_the_end_is_closed(
         driver: Any = connection.connection.dbapi_connection
         catalog.close()
     assert driver.closed
+
+
+def test_a_closed_catalog_refuses_and_says_so(any_kernel: Kernel) -> None:
+    any_kernel.catalog.close()
+    any_kernel.catalog.close()
+    with pytest.raises(CatalogClosedError, match="connect"), any_kernel.catalog.read():
+        pass
+    with pytest.raises(CatalogClosedError, match="connect"), any_kernel.catalog.transaction():
+        pass
 
 
 def test_a_database_of_a_newer_version_is_refused_with_the_way_out(tmp_path: Path) -> None:

@@ -241,7 +241,7 @@ def test_a_name_or_value_that_cannot_be_kept_is_refused_where_it_is_logged(
     gate: Gate, tracking: Tracking, tmp_path: Path
 ) -> None:
     run = begin(gate, tracking, tmp_path)
-    wrong: Any = "high"
+    wrong: Any = object()
     for values_, step in (
         ({"loss": wrong}, None),
         ({"": 1.0}, None),

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from everloop.core.clock import from_microseconds
 from everloop.core.errors import InvalidInputError, MissingExtraError
 from everloop.kernel.catalog import migrate
-from everloop.kernel.catalog.errors import translate
+from everloop.kernel.catalog.errors import CatalogClosedError, translate
 from everloop.kernel.catalog.writer import GroupCommit
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Catalog:
 
     Attributes:
         on_commit: called with "before" and "after" around each commit; for fault injection and live readers.
+        is_closed: whether `close` was called.
     """
 
     def __init__(self, url: str, *, backups: Path | None = None) -> None:
@@ -50,6 +51,7 @@ class Catalog:
         self.place = self._url.render_as_string(hide_password=True)
         self.on_commit: list[Callable[[str], None]] = []
         self._current = threading.local()
+        self.is_closed = False
         try:
             self._open(backups)
         except DBAPIError as error:
@@ -92,6 +94,7 @@ class Catalog:
         if outer is not None:
             yield outer
             return
+        self._refuse_closed()
         try:
             with self._begin(durable=durable) as connection:
                 self._current.connection = connection
@@ -124,8 +127,13 @@ class Catalog:
         if outer is not None:
             yield outer
             return
+        self._refuse_closed()
         with self._readers.connect() as connection:
             yield connection
+
+    def _refuse_closed(self) -> None:
+        if self.is_closed:
+            raise CatalogClosedError(self.place)
 
     @property
     def is_in_transaction(self) -> bool:
@@ -138,7 +146,8 @@ class Catalog:
         return from_microseconds(int(connection.execute(statement).scalar_one()))
 
     def close(self) -> None:
-        """Close every connection."""
+        """Close every connection; what is asked of the catalog afterwards is refused with CatalogClosedError."""
+        self.is_closed = True
         if self._writer is not None:
             self._writer.close()
         # A connection that another thread still uses comes back to a pool that nobody empties any more.

@@ -37,6 +37,17 @@ class CatalogUnavailableError(UnavailableError):
     code = "catalog.unavailable"
 
 
+class CatalogClosedError(UnavailableError):
+    """The app was closed, and is asked for something."""
+
+    code = "catalog.closed"
+
+    def __init__(self, place: str) -> None:
+        super().__init__(
+            f"the catalog {place} was closed. Open the home again: everloop.connect().", subject=place
+        )
+
+
 class DamagedCatalogError(EverloopError):
     """The file is not a database, or its pages are damaged."""
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from everloop.kernel.catalog.errors import CatalogClosedError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -54,6 +56,8 @@ class GroupCommit:
         self._enter()
         group = None
         try:
+            if self._connection.closed:
+                raise CatalogClosedError(self._engine.url.database or "")
             group = self._group or self._open_group()
             savepoint = self._connection.begin_nested() if group.size else None
             try:
@@ -75,8 +79,9 @@ class GroupCommit:
     def close(self) -> None:
         """Commit what is open and close the connection."""
         with self._lock:
-            self._commit()
-            self._connection.close()
+            if not self._connection.closed:
+                self._commit()
+                self._connection.close()
         self._engine.dispose()
 
     def _enter(self) -> None:

@@ -48,9 +48,10 @@ class Kernel:
         return False
 
     def close(self) -> None:
-        """Seal the events and close the connections."""
-        self.events.close()
-        self.catalog.close()
+        """Seal the events and close the connections; closing again changes nothing."""
+        if not self.catalog.is_closed:
+            self.events.close()
+            self.catalog.close()
 
 
 class HasKernel(Protocol):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 import sqlalchemy as sa
 
 from everloop.core.errors import InvalidInputError
 from everloop.tracking import queries
+from everloop.tracking.keeping import runs_that_printed
 from everloop.tracking.search import evaluate
 from everloop.tracking.search.columns import NumberColumn, TextColumn, experiment_ids
 from everloop.tracking.search.language import FilterError, parse_field
@@ -22,8 +24,16 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from everloop.tracking.search.columns import Column, Columns
-    from everloop.tracking.search.tree import Order, Tree, Value
+    from everloop.tracking.search.tree import Operator, Order, Tree, Value
 
+_OUTPUT = Field("run", "output")
+# What may be asked of output, and the form of it that says yes.
+_IN_OUTPUT: dict[Operator, Operator] = {
+    "contains": "contains",
+    "not contains": "contains",
+    "=~": "=~",
+    "!~": "=~",
+}
 _AGGREGATE = re.compile(r"(mean|median|min|max|std|count)\((.+)\)\Z")
 
 
@@ -60,7 +70,16 @@ class Selection:
         return self._columns.room
 
     def column(self, field: Field) -> Column:
-        """Return a column of values; that of a text attribute of other rows holds the texts themselves."""
+        """Return a column of values; that of a text attribute of other rows holds the texts themselves.
+
+        Raises:
+            FilterError: the output of runs is no column.
+        """
+        if field == _OUTPUT:
+            raise FilterError(
+                'the output of runs can only be searched: "text" in output, or output =~ "pattern".',
+                subject="output",
+            )
         if field == Field("run", "experiment"):
             return self._named(field, experiment_ids(self.connection))
         if field in (Field("run", "parent"), Field("run", "id")):
@@ -68,7 +87,9 @@ class Selection:
         return self._columns.get(self.connection, field)
 
     def special(self, comparison: Comparison) -> npt.NDArray[np.bool_] | None:
-        """Return the runs of an id without loading all ids; None for every other comparison."""
+        """Return the runs of an id without loading all ids, and those that printed a text; None for every other comparison."""
+        if comparison.field == _OUTPUT and comparison.operator in _IN_OUTPUT:
+            return self._printed(comparison)
         if comparison.field != Field("run", "id") or comparison.operator not in ("==", "in"):
             return None
         asked = comparison.value if isinstance(comparison.value, tuple) else (comparison.value,)
@@ -157,6 +178,17 @@ class Selection:
             return [column.values[column.codes[number]]]
         value = float(column.numbers[number])
         return [value if np.isfinite(value) else str(value)]
+
+    def _printed(self, comparison: Comparison) -> npt.NDArray[np.bool_]:
+        """Return the runs with a line that fits, or that printed something and have none; all output is read."""
+        positive = _IN_OUTPUT[comparison.operator]
+        fits = evaluate.test(msgspec.structs.replace(comparison, operator=positive))
+        printed, hits = np.zeros(self.room, bool), np.zeros(self.room, bool)
+        for number, lines in runs_that_printed(self.connection):
+            printed[number] = True
+            if not hits[number]:
+                hits[number] = any(fits(line) for line in lines)
+        return hits if positive == comparison.operator else printed & ~hits
 
     def _named(self, field: Field, names: dict[int, str]) -> TextColumn:
         """Return a column of names by the ids that a column of numbers holds."""

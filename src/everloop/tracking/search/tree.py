@@ -34,6 +34,7 @@ ATTRIBUTES: dict[str, Literal["text", "time", "number"]] = {
     "owner": "text",
     "note": "text",
     "error": "text",
+    "output": "text",
     "created_at": "time",
     "ended_at": "time",
     "duration": "number",

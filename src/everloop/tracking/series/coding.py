@@ -8,12 +8,12 @@ Laws: tests/property/test_series.py.
 from __future__ import annotations
 
 import struct
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import zstandard
 
+from everloop.core.compression import compress, decompress
 from everloop.core.errors import EverloopError
 from everloop.tracking.series.columns import Columns
 
@@ -26,7 +26,6 @@ _HEAD = struct.Struct(
 )  # format, coding of steps, coding of values, points, bytes of steps, bytes of times
 _PLAIN, _WHOLE, _SINGLE = 0, 1, 2
 _EXACT = 2.0**52
-_LEVEL = 3
 
 
 class SeriesDamagedError(EverloopError):
@@ -89,21 +88,11 @@ def _encode_values(values: npt.NDArray[np.float64]) -> tuple[int, bytes]:
 def _squeeze(numbers: npt.NDArray[np.generic]) -> bytes:
     width = numbers.dtype.itemsize
     planes = np.ascontiguousarray(numbers).view(np.uint8).reshape(-1, width).T
-    return _compressor().compress(np.ascontiguousarray(planes).tobytes())
+    return compress(np.ascontiguousarray(planes).tobytes())
 
 
 def _stretch(data: bytes, count: int, kind: str) -> npt.NDArray[Any]:
     width = np.dtype(kind).itemsize
-    plain = _decompressor().decompress(data, max_output_size=count * width)
+    plain = decompress(data, most=count * width)
     planes = np.frombuffer(plain, np.uint8).reshape(width, count)
     return np.ascontiguousarray(planes.T).view(kind).reshape(count)
-
-
-@cache
-def _compressor() -> zstandard.ZstdCompressor:
-    return zstandard.ZstdCompressor(level=_LEVEL)
-
-
-@cache
-def _decompressor() -> zstandard.ZstdDecompressor:
-    return zstandard.ZstdDecompressor()

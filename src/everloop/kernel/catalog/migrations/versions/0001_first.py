@@ -603,6 +603,20 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_run_key')),
     sa.UniqueConstraint('kind', 'name', name=op.f('uq_run_key_kind_name'))
     )
+    op.create_table('run_media',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('step', sa.Double(), autoincrement=False, nullable=False),
+    sa.Column('place', sa.Integer(), autoincrement=False, nullable=False),
+    sa.Column('time', sa.BigInteger(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('media_type', sa.Text(), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('content', sa.LargeBinary(), nullable=True),
+    sa.Column('digest', sa.Text(), nullable=True),
+    sa.Column('details', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'key_id', 'step', 'place', name=op.f('pk_run_media'))
+    )
     op.create_table('run_metric',
     sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
@@ -616,6 +630,15 @@ def upgrade() -> None:
     sqlite_with_rowid=False
     )
     op.create_index('ix_run_metric_value', 'run_metric', ['key_id', 'value', 'run'], unique=False)
+    op.create_table('run_output',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('first', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('lines', sa.Integer(), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('data', sa.LargeBinary(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'first', name=op.f('pk_run_output')),
+    sqlite_with_rowid=False
+    )
     op.create_table('run_param',
     sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('key_id', sa.BigInteger(), autoincrement=False, nullable=False),
