@@ -44,6 +44,10 @@ STAGES = (
 )  # fmt: skip
 
 
+# What stands above the stages and keeps objects of its own.
+EDGES = ("mlflow_api",)
+
+
 class App:
     """Every stage over one kernel.
 
@@ -59,7 +63,7 @@ class App:
         """Return state, events and objects of the home."""
         from everloop.kernel.system import System
 
-        stages = [stage for stage in STAGES if stage != "system"]
+        stages = [*(stage for stage in STAGES if stage != "system"), *EDGES]
         return System(
             self.kernel, roots=[self._roots_of(stage) for stage in stages], expire=[self._expire_data]
         )

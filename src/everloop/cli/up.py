@@ -34,10 +34,15 @@ def up(role: str | None, host: str | None, port: int | None) -> None:
         from everloop.serving.gateway import serve_gateway
 
         serve_gateway(settings, token=token_for(settings))
-    else:
-        from everloop.server import processes
+    elif role == "api":
+        from everloop.mlflow_api.protocol import Protocol
+        from everloop.server.processes import run_api
 
-        (processes.run_api if role == "api" else processes.run_scheduler)(settings)
+        run_api(settings, edges=[Protocol])
+    else:
+        from everloop.server.processes import run_scheduler
+
+        run_scheduler(settings)
 
 
 def _supervise(settings: Settings) -> None:
@@ -74,5 +79,9 @@ def _greet(settings: Settings) -> None:
     output.note(
         f"client    export EVERLOOP_URL=http://{settings.api_host}:{settings.api_port}"
         + ("  EVERLOOP_TOKEN=..." if token_for(settings) else "")
+    )
+    output.note(
+        f"mlflow    export MLFLOW_TRACKING_URI=http://{settings.api_host}:{settings.api_port}"
+        + ("  MLFLOW_TRACKING_TOKEN=..." if token_for(settings) else "")
     )
     output.note("Ctrl-C stops everything.")

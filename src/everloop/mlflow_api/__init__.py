@@ -1,1 +1,1 @@
-"""The MLflow wire protocol over tracking and registry; built in a later release."""
+"""The MLflow wire protocol over tracking and registry: an edge that translates, and keeps only what the protocol must remember."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from contextlib import ExitStack
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Protocol, Union, get_args, get_origin
 
 import msgspec
 from starlette.applications import Starlette
@@ -29,10 +29,10 @@ from everloop.server.objects import object_routes
 from everloop.server.openapi import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Sequence
 
     from starlette.requests import Request
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from everloop.kernel.operations import Operation, Service
 
@@ -55,13 +55,37 @@ class InternalError(EverloopError):
     status = 500
 
 
-def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[str] = ()) -> ASGIApp:
+class Edge(Protocol):
+    """Another protocol on the port of the API. Called by the event loop, from one thread."""
+
+    @property
+    def open_paths(self) -> Collection[str]:
+        """Return the paths that are answered without a token."""
+        ...
+
+    def takes(self, path: str) -> bool:
+        """Return whether a path is of this protocol."""
+        ...
+
+    async def refuse(self, send: Send, error: EverloopError) -> None:
+        """Answer with an error, in the form the protocol's clients read."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request that was admitted."""
+        ...
+
+
+def build_api(
+    services: Sequence[Service], *, token: str = "", hosts: Sequence[str] = (), edges: Sequence[Edge] = ()
+) -> ASGIApp:
     """Return the ASGI application of the API.
 
     Args:
         services: the stages, all on one kernel.
         token: secret to ask for; empty for loopback.
         hosts: names to answer to besides loopback.
+        edges: other protocols, which take their paths before the API does.
     """
     document = msgspec.json.encode(describe(services))
     routes = [
@@ -74,7 +98,21 @@ def build_api(services: Sequence[Service], *, token: str = "", hosts: Sequence[s
         routes += [_route(service, operation) for operation in operations_of(type(service))]
     handlers = {404: _not_found, 405: _wrong_method, EverloopError: _problem, Exception: _fault}
     app = Starlette(routes=_specific_first(routes), exception_handlers=handlers)
-    return Guard(app, token=token, hosts=hosts)
+    doors = [
+        (edge, Guard(edge, token=token, hosts=hosts, open_paths=edge.open_paths, refuse=edge.refuse))
+        for edge in edges
+    ]
+    return _by_path(Guard(app, token=token, hosts=hosts), doors)
+
+
+def _by_path(api: Guard, doors: Sequence[tuple[Edge, Guard]]) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        door = api
+        if scope["type"] == "http":
+            door = next((guard for edge, guard in doors if edge.takes(scope["path"])), api)
+        await door(scope, receive, send)
+
+    return app
 
 
 def _specific_first(routes: list[Route]) -> list[Route]:

@@ -6,6 +6,7 @@ cross-site requests). Tests: tests/unit/server/test_guard.py.
 
 from __future__ import annotations
 
+import base64
 import hmac
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -16,9 +17,11 @@ from everloop.core.actors import Actor
 from everloop.core.errors import EverloopError, PermissionDeniedError, UnauthenticatedError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from starlette.types import ASGIApp, Receive, Scope, Send
+
+    Refuse = Callable[[Send, EverloopError], Awaitable[None]]
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 _OPEN_PATHS = frozenset({"/health"})
@@ -51,10 +54,22 @@ class Guard:
         app: what is behind.
         token: the secret to ask for; empty asks for none, which is for loopback only.
         hosts: names to answer to besides loopback.
+        open_paths: answered without a token.
+        refuse: answers with an error, in the form the clients of this application read; a problem document by default.
     """
 
-    def __init__(self, app: ASGIApp, *, token: str = "", hosts: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        token: str = "",
+        hosts: Collection[str] = (),
+        open_paths: Collection[str] = _OPEN_PATHS,
+        refuse: Refuse | None = None,
+    ) -> None:
         self._app = app
+        self._open_paths = open_paths
+        self._refuse = refuse or send_problem
         self._token = token
         self._hosts = LOOPBACK | {host.lower() for host in hosts}
 
@@ -70,7 +85,7 @@ class Guard:
         try:
             scope["everloop.actor"] = self._admit(scope["path"], headers)
         except EverloopError as error:
-            await send_problem(send, error)
+            await self._refuse(send, error)
             return
         await self._app(scope, receive, send)
 
@@ -89,16 +104,27 @@ class Guard:
     def _authenticate(self, path: str, headers: dict[str, str]) -> Actor:
         if path.startswith(HOOKS):
             return Actor(name="hook:" + path.removeprefix(HOOKS))
-        if not self._token or path in _OPEN_PATHS:
+        if not self._token or path in self._open_paths:
             return Actor(name="user:local", roles=frozenset({"admin"} if not self._token else ()))
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not hmac.compare_digest(
-            given.strip().encode(), self._token.encode()
-        ):
+        given = _secret(headers.get("authorization", ""))
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise UnauthenticatedError(
                 "this server asks for a token: send the header 'Authorization: Bearer TOKEN', or set EVERLOOP_TOKEN for the client."
             )
         return Actor(name="token:owner", roles=frozenset({"admin"}))
+
+
+def _secret(header: str) -> str:
+    """Return the token of a header: a bearer's, or the password of clients that know only names and passwords."""
+    scheme, _, given = header.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(given.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:  # no base64, or no text
+        return ""
 
 
 def _origin_host(origin: str) -> str:

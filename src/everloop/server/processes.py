@@ -22,11 +22,12 @@ from everloop.core.errors import ConflictError, EverloopError, UnavailableError
 from everloop.server.guard import is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import FrameType
 
     from everloop.app import App
     from everloop.kernel.settings import Settings
+    from everloop.server.api import Edge
 
 ROLES = ("api", "scheduler", "gateway")
 _STOP_WITHIN_S = 10.0
@@ -267,8 +268,13 @@ def _pass(app: App) -> None:
         _log.exception("a pass of the scheduler failed")
 
 
-def run_api(settings: Settings) -> None:
-    """Run the API until a signal stops it."""
+def run_api(settings: Settings, *, edges: Sequence[Callable[[App], Edge]] = ()) -> None:
+    """Run the API until a signal stops it.
+
+    Args:
+        settings: of the home.
+        edges: make other protocols on the same port.
+    """
     import uvicorn
 
     from everloop.app import App
@@ -278,7 +284,10 @@ def run_api(settings: Settings) -> None:
     app = App(open_kernel(settings))
     try:
         api = build_api(
-            app.services, token=token_for(settings), hosts=[settings.api_host, *settings.allowed_hosts]
+            app.services,
+            token=token_for(settings),
+            hosts=[settings.api_host, *settings.allowed_hosts],
+            edges=[make(app) for make in edges],
         )
         server = uvicorn.Server(
             uvicorn.Config(

@@ -22,14 +22,14 @@ from everloop.tracking.tables import experiment as experiments
 from everloop.tracking.tables import experiment_key, run_key, run_view
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     import numpy as np
     import numpy.typing as npt
     import pyarrow as pa
 
     from everloop.tracking.search.selection import Selection
-    from everloop.tracking.search.tree import Tree
+    from everloop.tracking.search.tree import Order, Tree
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=10_000)]
 KeyKind = Literal["metric", "param", "tag"]
@@ -152,6 +152,32 @@ class Searching(Recording):
         """Return the numbers of the runs that a tree chooses, oldest first; for grammars of other products."""
         with self._selection(tree, deleted=deleted) as chosen:
             return chosen.numbers
+
+    def find_page(
+        self,
+        tree: Tree,
+        orders: Sequence[Order],
+        *,
+        limit: int,
+        after: str = "",
+        deleted: bool | None = False,
+    ) -> RunPage:
+        """Return a page of the runs that a tree chooses; for grammars of other products.
+
+        Args:
+            tree: which runs.
+            orders: see `search`.
+            limit: at most this many.
+            after: the `next` of the page before.
+            deleted: runs in the trash instead of the others; None for both.
+
+        Raises:
+            BadPageError: `after` is of another search.
+        """
+        with self._selection(tree, deleted=deleted) as chosen:
+            numbers, mark = chosen.page(orders, limit=limit, after=_unmark(after))
+            runs = queries.read_runs(chosen.connection, numbers)
+            return RunPage(runs=runs, next=_mark(mark), total=chosen.count)
 
     @operation("POST /runs/count", needs="run.read", emits="run.searched", cli="runs count")
     def count(self, filter: str = "", *, deleted: bool = False) -> int:  # noqa: A002 - the word for it
@@ -329,7 +355,7 @@ class Searching(Recording):
         return Columns(self.kernel.catalog)
 
     @contextmanager
-    def _selection(self, tree: Tree, *, deleted: bool = False) -> Iterator[Selection]:
+    def _selection(self, tree: Tree, *, deleted: bool | None = False) -> Iterator[Selection]:
         from everloop.tracking.search.selection import Selection
 
         with self._columns.lock, self.kernel.catalog.read() as connection:

@@ -52,12 +52,15 @@ class Selection:
     """
 
     def __init__(
-        self, columns: Columns, connection: sa.Connection, tree: Tree, *, deleted: bool = False
+        self, columns: Columns, connection: sa.Connection, tree: Tree, *, deleted: bool | None = False
     ) -> None:
         self.connection = connection
         self._columns = columns
-        trash = Comparison(Field("run", "deleted"), "==", 1 if deleted else 0)
-        self.numbers: npt.NDArray[np.int64] = np.flatnonzero(evaluate.choose(All((trash, tree)), self))
+        trash = Field("run", "deleted")
+        is_shown = (
+            Comparison(trash, "not null") if deleted is None else Comparison(trash, "==", 1 if deleted else 0)
+        )
+        self.numbers: npt.NDArray[np.int64] = np.flatnonzero(evaluate.choose(All((is_shown, tree)), self))
 
     @property
     def count(self) -> int:

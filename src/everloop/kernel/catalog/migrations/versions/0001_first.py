@@ -374,6 +374,38 @@ def upgrade() -> None:
     sa.Column('rules', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('dataset', 'version', name=op.f('pk_masked_version'))
     )
+    op.create_table('mlflow_artifact',
+    sa.Column('place', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.PrimaryKeyConstraint('place', name=op.f('pk_mlflow_artifact'))
+    )
+    op.create_table('mlflow_input',
+    sa.Column('run', sa.BigInteger(), autoincrement=False, nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('digest', sa.Text(), nullable=False),
+    sa.Column('document', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('run', 'kind', 'name', 'digest', name=op.f('pk_mlflow_input'))
+    )
+    op.create_table('mlflow_model',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('experiment_id', sa.BigInteger(), nullable=False),
+    sa.Column('name', sa.Text(), nullable=False),
+    sa.Column('kind', sa.Text(), nullable=False),
+    sa.Column('run', sa.Text(), nullable=False),
+    sa.Column('status', sa.Text(), nullable=False),
+    sa.Column('status_message', sa.Text(), nullable=False),
+    sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('updated_at', sa.BigInteger(), nullable=False),
+    sa.Column('deleted_at', sa.BigInteger(), nullable=True),
+    sa.Column('params', sa.Text(), nullable=False),
+    sa.Column('tags', sa.Text(), nullable=False),
+    sa.Column('metrics', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mlflow_model'))
+    )
+    op.create_index('ix_mlflow_model_experiment', 'mlflow_model', ['experiment_id', 'created_at'], unique=False)
     op.create_table('model',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),

@@ -1,0 +1,213 @@
+"""Queries of the protocol, all in a connection that the caller opened. Tests: tests/unit/mlflow_api, tests/integration/mlflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from everloop.mlflow_api.tables import ModelMetric, mlflow_artifact, mlflow_input, mlflow_model
+from everloop.tracking import queries as tracking
+from everloop.tracking.tables import experiment, run, run_artifact, run_key, run_param
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from everloop.tracking.records import Plain
+
+
+class ExperimentRow(NamedTuple):
+    """An experiment without its number of runs, which costs a look at all of them."""
+
+    id: int
+    name: str
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    tags: dict[str, str]
+
+
+class Stored(NamedTuple):
+    """An artifact: its path below the folder that was asked for, and its content."""
+
+    path: str
+    digest: str
+    size_bytes: int
+
+
+def experiments(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> list[ExperimentRow]:
+    """Return experiments, oldest first."""
+    query = sa.select(experiment).where(*where).order_by(experiment.c.id)
+    return [
+        ExperimentRow(row.id, row.name, row.created_at, row.updated_at, row.deleted_at, row.tags)
+        for row in connection.execute(query)
+    ]
+
+
+def experiment_by_id(connection: sa.Connection, number: int) -> ExperimentRow | None:
+    """Return the experiment of a number."""
+    return next(iter(experiments(connection, experiment.c.id == number)), None)
+
+
+def experiment_by_name(connection: sa.Connection, name: str) -> ExperimentRow | None:
+    """Return the experiment of a name."""
+    return next(iter(experiments(connection, experiment.c.name == name)), None)
+
+
+def experiment_numbers(connection: sa.Connection, names: Iterable[str]) -> dict[str, ExperimentRow]:
+    """Return the experiments of some names."""
+    found = experiments(connection, experiment.c.name.in_(sorted(set(names))))
+    return {row.name: row for row in found}
+
+
+def experiment_of_run(connection: sa.Connection, run_id: str) -> ExperimentRow | None:
+    """Return the experiment of a run."""
+    number = sa.select(run.c.experiment_id).where(run.c.id == run_id).scalar_subquery()
+    return next(iter(experiments(connection, experiment.c.id == number)), None)
+
+
+def params_named(connection: sa.Connection, number: int, names: Sequence[str]) -> dict[str, Plain]:
+    """Return those params of a run that have one of the names."""
+    found: dict[str, Plain] = {}
+    for start in range(0, len(names), tracking.MOST_NAMES):
+        query = sa.select(run_key.c.name, run_param.c.value).where(
+            run_param.c.run == number,
+            run_key.c.id == run_param.c.key_id,
+            run_key.c.kind == "param",
+            run_key.c.name.in_(names[start : start + tracking.MOST_NAMES]),
+        )
+        found |= dict(connection.execute(query).all())
+    return found
+
+
+def put_inputs(connection: sa.Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Keep inputs and outputs of runs; the same one again replaces what was said of it."""
+    tracking.put_rows(connection, mlflow_input, rows, change=("document",))
+
+
+def inputs_of(connection: sa.Connection, ids: Sequence[str]) -> dict[str, list[Any]]:
+    """Return inputs and outputs by the ids of runs."""
+    found: dict[str, list[Any]] = {}
+    query = sa.select(run.c.id, mlflow_input).join(mlflow_input, mlflow_input.c.run == run.c.number)
+    for start in range(0, len(ids), tracking.MOST_NAMES):
+        part = query.where(run.c.id.in_(ids[start : start + tracking.MOST_NAMES]))
+        for row in connection.execute(part.order_by(mlflow_input.c.kind, mlflow_input.c.name)):
+            found.setdefault(row.id, []).append(row)
+    return found
+
+
+def dataset_inputs(connection: sa.Connection) -> list[Any]:
+    """Return id of run, id of experiment, name, digest and document of every dataset that a run read."""
+    query = (
+        sa.select(
+            run.c.id, run.c.experiment_id, mlflow_input.c.name, mlflow_input.c.digest, mlflow_input.c.document
+        )
+        .join(mlflow_input, mlflow_input.c.run == run.c.number)
+        .where(mlflow_input.c.kind == "dataset")
+    )
+    return list(connection.execute(query))
+
+
+def run_artifacts(connection: sa.Connection, number: int, folder: str) -> list[Stored]:
+    """Return the artifacts of a run below a folder (all of them for an empty one), and the one that has this very name."""
+    name = run_artifact.c.name
+    query = sa.select(name, run_artifact.c.digest, run_artifact.c.size_bytes).where(
+        run_artifact.c.run == number
+    )
+    return _below(connection, query, name, folder)
+
+
+def free_artifacts(connection: sa.Connection, folder: str) -> list[Stored]:
+    """Return the artifacts outside runs below a folder, and the one that has this very name."""
+    name = mlflow_artifact.c.place
+    return _below(
+        connection, sa.select(name, mlflow_artifact.c.digest, mlflow_artifact.c.size_bytes), name, folder
+    )
+
+
+def _below(
+    connection: sa.Connection, query: sa.Select[Any], name: sa.ColumnElement[str], folder: str
+) -> list[Stored]:
+    if folder:
+        query = query.where(sa.or_(name == folder, name.startswith(folder + "/", autoescape=True)))
+    start = len(folder) + 1 if folder else 0
+    return [Stored(path[start:], digest, size) for path, digest, size in connection.execute(query)]
+
+
+def run_artifact_named(connection: sa.Connection, number: int, name: str) -> Stored | None:
+    """Return one artifact of a run."""
+    query = sa.select(run_artifact.c.name, run_artifact.c.digest, run_artifact.c.size_bytes)
+    row = connection.execute(query.where(run_artifact.c.run == number, run_artifact.c.name == name)).first()
+    return None if row is None else Stored(*row)
+
+
+def free_artifact_named(connection: sa.Connection, place: str) -> Stored | None:
+    """Return one artifact outside runs."""
+    query = sa.select(mlflow_artifact.c.place, mlflow_artifact.c.digest, mlflow_artifact.c.size_bytes)
+    row = connection.execute(query.where(mlflow_artifact.c.place == place)).first()
+    return None if row is None else Stored(*row)
+
+
+def put_free_artifact(connection: sa.Connection, place: str, digest: str, size: int, now: datetime) -> None:
+    """Keep an artifact outside runs; the same place again replaces it."""
+    row = {"place": place, "digest": digest, "size_bytes": size, "created_at": now}
+    tracking.put_rows(connection, mlflow_artifact, [row], change=("digest", "size_bytes", "created_at"))
+
+
+def remove_run_artifacts(connection: sa.Connection, number: int, names: Sequence[str]) -> None:
+    """Remove artifacts of a run."""
+    for start in range(0, len(names), tracking.MOST_NAMES):
+        part = names[start : start + tracking.MOST_NAMES]
+        connection.execute(
+            run_artifact.delete().where(run_artifact.c.run == number, run_artifact.c.name.in_(part))
+        )
+
+
+def remove_free_artifacts(connection: sa.Connection, places: Sequence[str]) -> None:
+    """Remove artifacts outside runs."""
+    for start in range(0, len(places), tracking.MOST_NAMES):
+        part = places[start : start + tracking.MOST_NAMES]
+        connection.execute(mlflow_artifact.delete().where(mlflow_artifact.c.place.in_(part)))
+
+
+class ModelRow(NamedTuple):
+    """A logged model."""
+
+    id: str
+    experiment_id: int
+    name: str
+    kind: str
+    run: str
+    status: str
+    status_message: str
+    created_at: datetime
+    updated_at: datetime
+    deleted_at: datetime | None
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: list[ModelMetric]
+
+
+def put_model(connection: sa.Connection, row: ModelRow) -> None:
+    """Keep a logged model; one of the same id is replaced."""
+    values = row._asdict()
+    change = [name for name in values if name != "id"]
+    tracking.put_rows(connection, mlflow_model, [values], change=change)
+
+
+def model_named(connection: sa.Connection, model_id: str) -> ModelRow | None:
+    """Return a logged model that is not deleted, locked in a write transaction."""
+    query = sa.select(mlflow_model).where(mlflow_model.c.id == model_id, mlflow_model.c.deleted_at.is_(None))
+    row = connection.execute(query).first()
+    return None if row is None else ModelRow(*row)
+
+
+def models_of(connection: sa.Connection, names: Sequence[str]) -> list[ModelRow]:
+    """Return the logged models of experiments of some names, newest first."""
+    numbers = sa.select(experiment.c.id).where(experiment.c.name.in_(names))
+    query = sa.select(mlflow_model).where(
+        mlflow_model.c.experiment_id.in_(numbers), mlflow_model.c.deleted_at.is_(None)
+    )
+    rows = connection.execute(query.order_by(mlflow_model.c.created_at.desc(), mlflow_model.c.id))
+    return [ModelRow(*row) for row in rows]
