@@ -20,6 +20,7 @@ _PUBLIC = {
     "App": "everloop.app",
     "connect": "everloop.app",
     "runs": "everloop.app",
+    "autolog": "everloop.autologging.patching",
     "Table": "everloop.data.table",
     "sql": "everloop.data.sql",
     "Suite": "everloop.data.records",
@@ -63,6 +64,7 @@ __all__ = [
     "Watch",
     "__version__",
     "approve",
+    "autolog",
     "check",
     "connect",
     "current_run",
@@ -78,6 +80,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from everloop.app import App, connect, runs
+    from everloop.autologging import autolog
     from everloop.core.errors import EverloopError
     from everloop.data import checks as check
     from everloop.data.features.records import FeatureView

@@ -146,8 +146,14 @@ class Table:
                 yield rows
 
     def to_pandas(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Return a pandas frame; missing integers become floats with NaN, as pandas does."""
-        return self.to_arrow(columns).to_pandas()
+        """Return a pandas frame; missing integers become floats with NaN, as pandas does.
+
+        Its `attrs["everloop"]` name the version, so that `autolog` finds what a model was trained on.
+        """
+        frame: pd.DataFrame = self.to_arrow(columns).to_pandas()
+        if self._reference is not None and self.name:
+            frame.attrs["everloop"] = {"ref": self.name, "digest": self._reference.digest}
+        return frame
 
     def to_polars(self, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return a Polars frame."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from everloop.core.clock import Clock
     from everloop.tracking.media.values import Encoded
-    from everloop.tracking.records import Plain, PrintedLine
+    from everloop.tracking.records import DatasetInput, Plain, PrintedLine
 
 Item = TypeVar("Item")
 # Points in one batch: 1.6 MB as JSON.
@@ -46,11 +46,13 @@ class Buffer:
         self._tags: deque[tuple[str, str]] = deque()
         self._media: deque[tuple[str, int, Encoded, float | None, int]] = deque()
         self._lines: deque[PrintedLine] = deque()
+        self._inputs: deque[DatasetInput] = deque()
         self._next_step: dict[str, float] = {}
         self.now: Callable[[], int] = _stamp(clock)
         self.add_params = self._params.extend
         self.add_tags = self._tags.extend
         self.add_line = self._lines.append
+        self.add_input = self._inputs.append
 
     def __len__(self) -> int:
         """Return about how many calls wait."""
@@ -85,10 +87,19 @@ class Buffer:
         params, tags = dict(_drain(self._params)), dict(_drain(self._tags))
         media = self._pack_media()
         lines = [self._lines.popleft() for _ in range(min(len(self._lines), MOST_LINES))]
-        if not (series or params or tags or media or lines):
+        inputs = _drain(self._inputs)
+        if not (series or params or tags or media or lines or inputs):
             return None
         packed = [pack(name, *columns) for name, columns in series.items()]
-        return Batch(sequence=sequence, series=packed, params=params, tags=tags, media=media, lines=lines)
+        return Batch(
+            sequence=sequence,
+            series=packed,
+            params=params,
+            tags=tags,
+            media=media,
+            lines=lines,
+            inputs=inputs,
+        )
 
     def _pack_media(self) -> list[MediaPoint]:
         found: list[MediaPoint] = []

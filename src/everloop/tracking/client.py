@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from everloop.core.errors import InvalidInputError, UnavailableError
 from everloop.tracking.naming import check_names, check_texts
-from everloop.tracking.records import Plain, PrintedLine, RunArtifact
+from everloop.tracking.records import DatasetInput, Plain, PrintedLine, RunArtifact
 from everloop.tracking.spool import End
 
 if TYPE_CHECKING:
@@ -117,6 +117,12 @@ class ActiveRun:
         check_names(list(found))
         check_texts(found)
         self._courier.buffer.add_tags(found.items())
+        self._courier.nudge()
+
+    def log_input(self, name: str, ref: str, *, digest: str = "") -> None:
+        """Note that the run reads a dataset version, `flights@v3`, under the name that it has here."""
+        check_names([name, ref])
+        self._courier.buffer.add_input(DatasetInput(name=name, ref=ref, digest=digest))
         self._courier.nudge()
 
     def log_artifact(self, name: str, content: bytes | Path | str) -> RunArtifact | None:

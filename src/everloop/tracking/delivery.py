@@ -51,7 +51,7 @@ class Sink(Protocol):
         """Start a run; one that exists goes on."""
         ...
 
-    def log_batch(
+    def log_batch(  # noqa: PLR0913 - what a batch may hold
         self,
         run: str,
         *,
@@ -62,6 +62,7 @@ class Sink(Protocol):
         tags: dict[str, str],
         media: list[MediaPoint],
         lines: list[PrintedLine],
+        inputs: list[DatasetInput],
     ) -> int:
         """Apply one batch once."""
         ...
@@ -112,6 +113,7 @@ class Delivery:
                     tags=entry.tags,
                     media=[self._without_content(one) for one in entry.media],
                     lines=entry.lines,
+                    inputs=entry.inputs,
                 )
             case Artifact():
                 self._artifact(entry)

@@ -14,9 +14,9 @@ from everloop.core.errors import ConflictError, NotFoundError
 from everloop.kernel.operations import Service, operation
 from everloop.tracking import queries
 from everloop.tracking.naming import check_names, check_texts
-from everloop.tracking.records import MediaPoint, Plain, Point, PrintedLine, RunArtifact
+from everloop.tracking.records import DatasetInput, MediaPoint, Plain, Point, PrintedLine, RunArtifact
 from everloop.tracking.series.columns import PointColumns, pack
-from everloop.tracking.tables import run_artifact
+from everloop.tracking.tables import run_artifact, run_input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,7 @@ class Recording(Service):
         tags: dict[str, str] | None = None,
         media: builtins.list[MediaPoint] | None = None,
         lines: builtins.list[PrintedLine] | None = None,
+        inputs: builtins.list[DatasetInput] | None = None,
     ) -> int:
         """Apply one batch of values, all or nothing; return how many points were added.
 
@@ -72,6 +73,7 @@ class Recording(Service):
             tags: labels to set.
             media: texts, pictures, tables and the like, each at a step; the same name, step and index again replaces.
             lines: what the program printed.
+            inputs: dataset versions that the run reads, beside those it was started with.
 
         Raises:
             RunNotFoundError, RunDeletedError, BadNameError, TextTooLongError, BadColumnsError, BadMediaError: as named.
@@ -90,7 +92,21 @@ class Recording(Service):
                 return 0
             put_media(connection, row.number, shown)
             put_lines(connection, row.number, lines or [])
+            if inputs:
+                event = self.emit(connection, subject=f"run:{run}", payload={"inputs": inputs})
+                self.link_inputs(connection, row.number, run, inputs, event)
             return self.apply(connection, row, series=whole, params=params or {}, tags=tags or {})
+
+    def link_inputs(
+        self, connection: sa.Connection, number: int, run: str, inputs: Sequence[DatasetInput], event: str
+    ) -> None:
+        """Note the dataset versions that a run reads, with their edges of lineage."""
+        rows = [{"run": number, "name": item.name, "ref": item.ref, "digest": item.digest} for item in inputs]
+        queries.put_rows(connection, run_input, rows, change=("ref", "digest"))
+        for item in inputs:
+            self.kernel.events.link(
+                connection, source=f"dataset:{item.ref}", verb="read", target=f"run:{run}", event=event
+            )
 
     def apply(
         self,

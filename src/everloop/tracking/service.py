@@ -24,7 +24,6 @@ from everloop.tracking.records import Capture, DatasetInput, Plain, Run, RunStat
 from everloop.tracking.showing import Showing
 from everloop.tracking.spool import Start
 from everloop.tracking.tables import run as runs
-from everloop.tracking.tables import run_input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -245,17 +244,6 @@ class Tracking(Comparing, Organizing, Showing):
         queries.change_run(connection, row.number, status="running", ended_at=None, error="")
         self.emit(connection, kind="run.resumed", subject=f"run:{run_id}", payload={"was": row.status})
         return True
-
-    def link_inputs(
-        self, connection: sa.Connection, number: int, run: str, inputs: Sequence[DatasetInput], event: str
-    ) -> None:
-        """Note the dataset versions that a run reads, with their edges of lineage."""
-        rows = [{"run": number, "name": item.name, "ref": item.ref, "digest": item.digest} for item in inputs]
-        queries.put_rows(connection, run_input, rows, change=("ref", "digest"))
-        for item in inputs:
-            self.kernel.events.link(
-                connection, source=f"dataset:{item.ref}", verb="read", target=f"run:{run}", event=event
-            )
 
     @operation("POST /runs/{run}/finish", needs="run.write", emits="run.finished", cli="runs finish")
     def finish_run(

@@ -56,6 +56,7 @@ class Batch(msgspec.Struct, frozen=True, kw_only=True, tag=True):
     tags: dict[str, str] = {}
     media: list[MediaPoint] = []
     lines: list[PrintedLine] = []
+    inputs: list[DatasetInput] = []
 
     @property
     def points(self) -> int:
