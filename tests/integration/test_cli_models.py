@@ -91,3 +91,18 @@ def predicted(home: Path, file: Path) -> list[dict[str, object]]:
             return list(json.loads(result.stdout))
         time.sleep(0.2)
     raise AssertionError(result.output)
+
+
+def test_models_are_made_edited_and_removed(home: Path) -> None:
+    run(home, "model", "new", "other", "--note", "n", "--tag", "team=blue")
+    run(home, "model", "edit", "other", "--name", "another", "--tag", "a=b", "--untag", "team")
+    run(home, "model", "edit-version", "delays", "1", "--note", "old")
+    run(home, "model", "rm-version", "delays", "2")
+
+    about = json.loads(run(home, "model", "about", "another").stdout)
+    versions = json.loads(run(home, "model", "versions", "delays").stdout)
+
+    assert (about["note"], about["tags"]) == ("n", {"a": "b"})
+    assert [version["version"] for version in versions] == [1]
+    run(home, "model", "rm", "another")
+    assert [one["name"] for one in json.loads(run(home, "model", "ls").stdout)] == ["delays"]

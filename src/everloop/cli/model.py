@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import click
 
-from everloop.cli import output
+from everloop.cli import model_edit, output
 
 
 @click.group()
 def model() -> None:
     """Look at models, their versions, aliases, gates and evaluations."""
+
+
+for _command in model_edit.COMMANDS:
+    model.add_command(_command)
 
 
 @model.command("ls")

@@ -86,6 +86,10 @@ async def answer(app: App, scope: Scope, receive: Receive, send: Send) -> None:
         start = await run_in_threadpool(_run_folder, app, query.get("run_id") or query.get("run_uuid", ""))
         await _download(app, scope, send, start + places.clean(query.get("path", "")))
         return
+    if path == "/model-versions/get-artifact" and method == "GET":
+        version = f"{places.REGISTRY}/{query.get('name', '')}/{query.get('version', '')}/"
+        await _download(app, scope, send, places.clean(version + places.clean(query.get("path", ""))))
+        return
     _, _, rest = path.partition("/mlflow-artifacts/artifacts")
     if rest in ("", "/") and path.rstrip("/").endswith("/mlflow-artifacts/artifacts") and method == "GET":
         folder = places.clean(query.get("path", ""))

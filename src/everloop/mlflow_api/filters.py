@@ -282,6 +282,18 @@ def choose(
     """
     clauses = parse(text)
     found = [item for item in items if all(holds(one, value(item, one.kind, one.key)) for one in clauses)]
+    return sort(found, order_by, value)
+
+
+def sort(
+    items: Sequence[T], order_by: Sequence[str], value: Callable[[T, str, str], str | float | None]
+) -> list[T]:
+    """Return the items in an order, those without a value last.
+
+    Raises:
+        BadParameterError: see `orders`.
+    """
+    found = list(items)
     for kind, key, is_descending in reversed(orders(order_by)):
         known = [item for item in found if value(item, kind, key) is not None]
         missing = [item for item in found if value(item, kind, key) is None]

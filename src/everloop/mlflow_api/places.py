@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
+from everloop.core.digests import Digest
 from everloop.mlflow_api import queries
 from everloop.mlflow_api.errors import BadParameterError, NothingThereError
+from everloop.mlflow_api.queries import Stored
 from everloop.mlflow_api.runs import active, missing
 from everloop.tracking import queries as tracking
 from everloop.tracking.naming import check_names
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from everloop.app import App
-    from everloop.core.digests import Digest
-    from everloop.mlflow_api.queries import Stored
 
+# Below this lie the files of registered versions: REGISTRY/NAME/VERSION/path. They are read, never written.
+REGISTRY = "everloop-registry"
 _MOST_DECODINGS = 8
 _RUN_PARTS = 3
 
@@ -84,6 +86,11 @@ def find(app: App, path: str) -> Stored:
         NothingThereError: there is none.
     """
     place = split(path)
+    if is_registered(path):
+        files, name = _version_files(app, path)
+        if name not in files:
+            raise NothingThereError(f"No such artifact: '{path}'")
+        return Stored(name, files[name], app.kernel.objects.size(Digest(files[name])))
     with app.kernel.catalog.read() as connection:
         if place.run:
             number = _number(connection, place.run)
@@ -97,11 +104,35 @@ def find(app: App, path: str) -> Stored:
 
 def below(app: App, path: str) -> list[Stored]:
     """Return the artifacts below a folder, with their paths from there; that of the folder's own name has an empty path."""
+    if is_registered(path):
+        return _registered(app, path)
     place = split(path)
     with app.kernel.catalog.read() as connection:
         if place.run:
             return queries.run_artifacts(connection, _number(connection, place.run), place.name)
         return queries.free_artifacts(connection, place.name)
+
+
+def is_registered(path: str) -> bool:
+    """Say whether a path is one of a registered version."""
+    return path == REGISTRY or path.startswith(REGISTRY + "/")
+
+
+def _registered(app: App, path: str) -> list[Stored]:
+    files, folder = _version_files(app, path)
+    start = f"{folder}/" if folder else ""
+    return [
+        Stored(one.removeprefix(start), digest, app.kernel.objects.size(Digest(digest)))
+        for one, digest in files.items()
+        if one.startswith(start)
+    ]
+
+
+def _version_files(app: App, path: str) -> tuple[dict[str, str], str]:
+    """Return the files of the version that a path names, and what of the path is below it."""
+    name, _, rest = path.removeprefix(REGISTRY).removeprefix("/").partition("/")
+    version, _, below_it = rest.partition("/")
+    return app.registry.find(name, version).files, below_it
 
 
 def list_folder(found: Iterable[Stored]) -> list[Listed]:
@@ -126,6 +157,7 @@ def admit(app: App, path: str) -> None:
     Raises:
         BadParameterError, NothingThereError: it is no name, or its run is deleted or not there.
     """
+    _refuse_registered(path)
     place = split(path)
     if not place.name:
         raise BadParameterError("Invalid path: it names no file.")
@@ -152,6 +184,7 @@ def keep(app: App, path: str, digest: Digest, size: int) -> None:
 
 def remove(app: App, path: str) -> None:
     """Remove an artifact, or a folder of them; what is not there is no error."""
+    _refuse_registered(path)
     place = split(path)
     with app.kernel.catalog.transaction() as connection:
         if place.run:
@@ -169,6 +202,13 @@ def remove(app: App, path: str) -> None:
         else:
             found = queries.free_artifacts(connection, place.name)
             queries.remove_free_artifacts(connection, [_joined(place.name, one.path) for one in found])
+
+
+def _refuse_registered(path: str) -> None:
+    if is_registered(path):
+        raise BadParameterError(
+            f"Invalid path: '{path}' is of a registered version, which never changes. Register another."
+        )
 
 
 def _joined(folder: str, path: str) -> str:

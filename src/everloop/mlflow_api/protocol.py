@@ -14,7 +14,18 @@ from starlette.concurrency import run_in_threadpool
 from everloop.core.actors import acting_as
 from everloop.core.errors import EverloopError
 from everloop.kernel.operations.calls import authorize
-from everloop.mlflow_api import artifacts, experiments, histories, inputs, logged_models, runs, server, values
+from everloop.mlflow_api import (
+    artifacts,
+    experiments,
+    histories,
+    inputs,
+    logged_models,
+    model_versions,
+    registered_models,
+    runs,
+    server,
+    values,
+)
 from everloop.mlflow_api.endpoints import find
 from everloop.mlflow_api.errors import BadParameterError, MlflowError, UnknownEndpointError, send_error
 
@@ -24,7 +35,18 @@ if TYPE_CHECKING:
     from everloop.app import App
     from everloop.mlflow_api.endpoints import Endpoint
 
-__all__ = ["Protocol", "experiments", "histories", "inputs", "logged_models", "runs", "server", "values"]
+__all__ = [
+    "Protocol",
+    "experiments",
+    "histories",
+    "inputs",
+    "logged_models",
+    "model_versions",
+    "registered_models",
+    "runs",
+    "server",
+    "values",
+]
 
 MAX_BODY_BYTES = 64 << 20
 _ROOTS = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import sqlalchemy as sa
 
 from everloop.mlflow_api.tables import ModelMetric, mlflow_artifact, mlflow_input, mlflow_model
+from everloop.registry import queries as registry
+from everloop.registry.records import ModelVersion, RegisteredModel
+from everloop.registry.tables import model, model_alias, model_version
 from everloop.tracking import queries as tracking
 from everloop.tracking.tables import experiment, run, run_artifact, run_key, run_param
 
@@ -211,3 +214,42 @@ def models_of(connection: sa.Connection, names: Sequence[str]) -> list[ModelRow]
     )
     rows = connection.execute(query.order_by(mlflow_model.c.created_at.desc(), mlflow_model.c.id))
     return [ModelRow(*row) for row in rows]
+
+
+def registered_models(connection: sa.Connection, name: str = "") -> list[RegisteredModel]:
+    """Return the models by name, or the one of a name."""
+    query = sa.select(model).order_by(model.c.name)
+    if name:
+        query = query.where(model.c.name == name)
+    stands = aliases(connection, name)
+    return [
+        RegisteredModel(
+            name=row.name,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+            versions=0,
+            aliases=stands.get(row.name, {}),
+            note=row.note,
+            tags=row.tags,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def aliases(connection: sa.Connection, name: str = "") -> dict[str, dict[str, int]]:
+    """Return where aliases stand, by model."""
+    query = sa.select(model_alias)
+    if name:
+        query = query.where(model_alias.c.model == name)
+    found: dict[str, dict[str, int]] = {}
+    for row in connection.execute(query):
+        found.setdefault(row.model, {})[row.alias] = row.version
+    return found
+
+
+def model_versions(connection: sa.Connection, name: str = "") -> list[ModelVersion]:
+    """Return the versions of all models, or of one."""
+    query = sa.select(model_version).where(model_version.c.deleted_at.is_(None))
+    if name:
+        query = query.where(model_version.c.model == name)
+    return [registry.version_from(row) for row in connection.execute(query)]

@@ -63,6 +63,7 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
         digest: digest of the manifest (path -> digest of each file).
         data: what it was trained on, for example `flights@v3`.
         trained_until: time of the newest row that training read; None when it is not known.
+        deleted_at: since when it is deleted; its number is not given again.
     """
 
     model: str
@@ -78,6 +79,9 @@ class ModelVersion(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     author: str = ""
     note: str = ""
+    tags: dict[str, str] = {}
+    updated_at: datetime | None = None
+    deleted_at: datetime | None = None
 
     @property
     def ref(self) -> str:
@@ -97,6 +101,9 @@ class RegisteredModel(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     versions: int
     aliases: dict[str, int]
+    updated_at: datetime | None = None
+    note: str = ""
+    tags: dict[str, str] = {}
 
 
 class AliasMove(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,6 @@ moves are aliases. Tests: tests/unit/registry/test_service.py.
 from __future__ import annotations
 
 import builtins
-import re
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,14 @@ import sqlalchemy as sa
 
 from everloop.core.actors import current_actor
 from everloop.core.digests import Digest, digest_bytes
-from everloop.core.errors import ConflictError, InvalidInputError, NotFoundError, PermissionDeniedError
+from everloop.core.errors import ConflictError, InvalidInputError, PermissionDeniedError
 from everloop.core.ids import new_id
 from everloop.explanation.service import Explanation
-from everloop.kernel.operations import Service, operation
-from everloop.registry import gates, tables
+from everloop.kernel.operations import operation
+from everloop.registry import gates, queries, tables
 from everloop.registry.model import SIGNATURE, Model
+from everloop.registry.naming import InvalidModelNameError, ModelNotFoundError, check_name
+from everloop.registry.organizing import Organizing
 from everloop.registry.records import (
     AliasMove,
     Approval,
@@ -30,6 +31,8 @@ from everloop.registry.records import (
     RegisteredModel,
     Signature,
 )
+
+__all__ = ["InvalidModelNameError", "ModelNotFoundError", "Registry"]
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,21 +44,6 @@ if TYPE_CHECKING:
     from everloop.explanation.records import GlobalExplanation
     from everloop.kernel.operations import Kernel
     from everloop.registry.records import Gate
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-_VERSION = re.compile(r"v([1-9][0-9]*)")
-
-
-class ModelNotFoundError(NotFoundError):
-    """No model, version or alias has this name."""
-
-    code = "registry.not-found"
-
-
-class InvalidModelNameError(InvalidInputError):
-    """A name cannot be a model's or an alias's."""
-
-    code = "registry.invalid-name"
 
 
 class StaleApprovalError(ConflictError):
@@ -70,7 +58,7 @@ class OwnApprovalError(PermissionDeniedError):
     code = "registry.own-approval"
 
 
-class Registry(Service):
+class Registry(Organizing):
     """Keeps named models, their immutable versions and who may serve."""
 
     stage = "registry"
@@ -193,6 +181,7 @@ class Registry(Service):
         metrics: dict[str, float] = {},  # noqa: B006 - as above
         trained_until: datetime | None = None,
         note: str = "",
+        tags: dict[str, str] = {},  # noqa: B006 - as above
     ) -> ModelVersion:
         """Name a model folder that lies in the object store.
 
@@ -204,16 +193,17 @@ class Registry(Service):
             metrics: figures to show beside it.
             trained_until: time of the newest row that training read.
             note: free text.
+            tags: labels for search.
         """
-        _check_name(model)
+        check_name(model)
         files = _manifest(self.kernel, digest)
         head = msgspec.json.decode(
             self.kernel.objects.get(Digest(files["everloop.json"])), type=dict[str, str | int]
         )
         signature = msgspec.json.decode(self.kernel.objects.get(Digest(files[SIGNATURE])), type=Signature)
         with self.kernel.catalog.transaction() as connection:
-            number = _next_version(connection, model, self.kernel.clock.now())
-            known = _version_of_digest(connection, model, digest)
+            number = queries.next_version(connection, model, self.kernel.clock.now())
+            known = queries.version_of_digest(connection, model, digest)
             if known is not None:
                 self.unchanged()
                 return known
@@ -231,8 +221,10 @@ class Registry(Service):
                 created_at=self.kernel.clock.now(),
                 author=current_actor().name,
                 note=note,
+                tags=tags,
+                updated_at=self.kernel.clock.now(),
             )
-            connection.execute(tables.model_version.insert().values(_row(record)))
+            connection.execute(tables.model_version.insert().values(queries.row_of(record)))
             self._tell_registered(connection, record)
         return record
 
@@ -242,25 +234,24 @@ class Registry(Service):
         found = tables.model
         query = sa.select(found).where(found.c.name > after).order_by(found.c.name).limit(limit)
         with self.kernel.catalog.read() as connection:
-            return [
-                _registered(connection, row.name, row.created_at) for row in connection.execute(query).all()
-            ]
+            return [queries.registered(connection, row) for row in connection.execute(query).all()]
 
     @operation("GET /models/{model}/versions", needs="model.read", cli="model versions")
     def versions(self, model: str, *, limit: int = 100, before: int = 0) -> builtins.list[ModelVersion]:
         """Return the versions of a model, newest first; `before` is the number the last page ended with."""
         found = tables.model_version
-        query = sa.select(found).where(found.c.model == model).order_by(found.c.version.desc()).limit(limit)
+        query = sa.select(found).where(found.c.model == model, found.c.deleted_at.is_(None))
+        query = query.order_by(found.c.version.desc()).limit(limit)
         if before:
             query = query.where(found.c.version < before)
         with self.kernel.catalog.read() as connection:
-            return [_version(row) for row in connection.execute(query)]
+            return [queries.version_from(row) for row in connection.execute(query)]
 
     @operation("GET /models/{model}/versions/{reference}", needs="model.read", cli="model show")
     def find(self, model: str, reference: str) -> ModelVersion:
         """Return one version by `v7`, `7` or an alias such as `champion`."""
         with self.kernel.catalog.read() as connection:
-            return _find(connection, model, reference)
+            return queries.find(connection, model, reference)
 
     def get(self, ref: str) -> ModelVersion:
         """Return the version a name stands for: `delays@v7`, `delays@champion`; `delays` alone is the newest."""
@@ -275,9 +266,9 @@ class Registry(Service):
     )
     def set_alias(self, model: str, alias: str, *, version: int, reason: str = "") -> AliasMove:
         """Move an alias to a version; where it stands already nothing changes."""
-        _check_name(alias)
+        check_name(alias)
         with self.kernel.catalog.transaction(durable=True) as connection:
-            _find(connection, model, str(version))
+            queries.find(connection, model, str(version))
             return self._move(connection, model, alias, version, reason)
 
     @operation(
@@ -310,7 +301,7 @@ class Registry(Service):
         """Record a gate report that lies in the object store; recording it again changes nothing."""
         report = msgspec.json.decode(self.kernel.objects.get(Digest(digest)), type=GateReport)
         with self.kernel.catalog.transaction(durable=True) as connection:
-            judged = _find(connection, model, str(version))
+            judged = queries.find(connection, model, str(version))
             if (report.model, report.version, report.evidence["challenger"]) != (
                 model,
                 version,
@@ -371,13 +362,13 @@ class Registry(Service):
         """
         actor = current_actor()
         with self.kernel.catalog.transaction(durable=True) as connection:
-            judged = _find(connection, model, str(version))
+            judged = queries.find(connection, model, str(version))
             if actor.name == judged.author and actor.name.startswith("user:") and "admin" not in actor.roles:
                 raise OwnApprovalError(
                     f"{actor.name} registered {judged.ref} and cannot approve it. Ask another person who may approve models.",
                     subject=judged.subject,
                 )
-            digest = _gate_digest(connection, judged, gate_report)
+            digest = queries.gate_digest(connection, judged, gate_report)
             record = Approval(
                 id=new_id(),
                 model=model,
@@ -401,8 +392,8 @@ class Registry(Service):
             sa.select(found).where(found.c.model == model, found.c.version == version).order_by(found.c.id)
         )
         with self.kernel.catalog.read() as connection:
-            judged = _find(connection, model, str(version))
-            newest = _gate_digest(connection, judged, "")
+            judged = queries.find(connection, model, str(version))
+            newest = queries.gate_digest(connection, judged, "")
             rows = connection.execute(query).all()
         kept = [Approval(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
         return [a for a in kept if a.digest == judged.digest and a.gate_report == newest]
@@ -460,86 +451,3 @@ def _manifest(kernel: Kernel, digest: str) -> dict[str, str]:
             f"the object {digest} is no model's manifest. Register models with `registry.register`."
         )
     return files
-
-
-def _check_name(name: str) -> None:
-    if not _NAME.fullmatch(name) or _VERSION.fullmatch(name):
-        raise InvalidModelNameError(
-            f"{name!r} cannot be a name; use letters, digits, dot, dash and underscore, and nothing like v7.",
-            subject=name,
-        )
-
-
-def _next_version(connection: sa.Connection, model: str, now: datetime) -> int:
-    row = sa.select(tables.model.c.name).where(tables.model.c.name == model).with_for_update()
-    if connection.execute(row).first() is None:
-        from sqlalchemy.dialects import postgresql, sqlite
-
-        build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(build(tables.model).values(name=model, created_at=now).on_conflict_do_nothing())
-        connection.execute(row)
-    highest = sa.select(sa.func.max(tables.model_version.c.version)).where(
-        tables.model_version.c.model == model
-    )
-    return (connection.execute(highest).scalar() or 0) + 1
-
-
-def _version_of_digest(connection: sa.Connection, model: str, digest: str) -> ModelVersion | None:
-    found = tables.model_version
-    query = (
-        sa.select(found)
-        .where(found.c.model == model, found.c.digest == digest)
-        .order_by(found.c.version)
-        .limit(1)
-    )
-    row = connection.execute(query).first()
-    return _version(row) if row else None
-
-
-def _find(connection: sa.Connection, model: str, reference: str) -> ModelVersion:
-    found = tables.model_version
-    query = sa.select(found).where(found.c.model == model).order_by(found.c.version.desc()).limit(1)
-    if reference != "newest":
-        number = _VERSION.fullmatch(reference)
-        wanted = int(number[1]) if number else int(reference) if reference.isdecimal() else 0
-        if not wanted:
-            stand = tables.model_alias
-            alias = sa.select(stand.c.version).where(stand.c.model == model, stand.c.alias == reference)
-            wanted = connection.execute(alias).scalar() or 0
-        query = query.where(found.c.version == wanted)
-    row = connection.execute(query).first()
-    if row is None:
-        raise ModelNotFoundError(
-            f"there is no model {model}@{reference}; `everloop model versions {model}` lists what there is.",
-            subject=f"model:{model}@{reference}",
-        )
-    return _version(row)
-
-
-def _gate_digest(connection: sa.Connection, judged: ModelVersion, report: str) -> str:
-    found = tables.gate_report
-    query = sa.select(found.c.digest).where(found.c.model == judged.model, found.c.version == judged.version)
-    if report:
-        query = query.where(found.c.id == report)
-    digest = connection.execute(query.order_by(found.c.id.desc()).limit(1)).scalar()
-    if digest is None and report:
-        raise ModelNotFoundError(f"{judged.ref} has no gate report {report}.", subject=judged.subject)
-    return digest or ""
-
-
-def _registered(connection: sa.Connection, name: str, created_at: datetime) -> RegisteredModel:
-    highest = sa.select(sa.func.max(tables.model_version.c.version)).where(
-        tables.model_version.c.model == name
-    )
-    stands = sa.select(tables.model_alias).where(tables.model_alias.c.model == name)
-    aliases = {row.alias: row.version for row in connection.execute(stands)}
-    versions = connection.execute(highest).scalar() or 0
-    return RegisteredModel(name=name, created_at=created_at, versions=versions, aliases=aliases)
-
-
-def _row(record: ModelVersion) -> dict[str, object]:
-    return msgspec.structs.asdict(record)
-
-
-def _version(row: sa.Row[tuple[object, ...]]) -> ModelVersion:
-    return ModelVersion(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name

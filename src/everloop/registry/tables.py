@@ -18,6 +18,9 @@ model = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("created_at", Time, nullable=False),
+    sa.Column("updated_at", Time, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Column("tags", Json(dict[str, str]), nullable=False),
 )
 
 model_version = sa.Table(
@@ -36,6 +39,10 @@ model_version = sa.Table(
     sa.Column("created_at", Time, nullable=False),
     sa.Column("author", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
+    sa.Column("tags", Json(dict[str, str]), nullable=False),
+    sa.Column("updated_at", Time),
+    # The row of a deleted version stays, so that its number is not given again; its files go.
+    sa.Column("deleted_at", Time),
     sa.Index("ix_model_version_digest", "digest"),
 )
 
@@ -90,7 +97,7 @@ model_approval = sa.Table(
 
 def roots(connection: sa.Connection) -> Iterable[tuple[Digest, str]]:
     """Yield the manifest and files of every version, and every gate report."""
-    for row in connection.execute(sa.select(model_version)):
+    for row in connection.execute(sa.select(model_version).where(model_version.c.deleted_at.is_(None))):
         why = f"model {row.model}@v{row.version}"
         yield Digest(row.digest), why
         yield from ((Digest(digest), why) for digest in row.files.values())

@@ -39,7 +39,16 @@ def test_an_unmodified_client_goes_everywhere(api_server: Server, tmp_path: Path
 
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
     told = json.loads(done.stdout.splitlines()[-1])
-    assert {"experiments", "runs", "histories", "searches", "inputs", "artifacts"} <= set(told["stops"])
+    assert {
+        "experiments",
+        "runs",
+        "histories",
+        "searches",
+        "inputs",
+        "artifacts",
+        "logged_models",
+        "registry",
+    } <= set(told["stops"])
 
 
 def test_a_password_is_a_token_too(api_server: Server, tmp_path: Path) -> None:

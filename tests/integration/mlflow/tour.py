@@ -358,7 +358,171 @@ def _digest(file: Path) -> str:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-STOPS = (experiments, runs, fluent, histories, searches, inputs, artifacts)
+def logged_models(client: MlflowClient, options: argparse.Namespace) -> None:
+    number = client.create_experiment(f"models {options.mark}")
+    run_id = client.create_run(number).info.run_id
+    model = client.create_logged_model(
+        number, name="first", source_run_id=run_id, tags={"a": "b"}, params={"depth": "3"}, model_type="agent"
+    )
+    assert model.model_id.startswith("m-")
+    assert (str(model.status), model.source_run_id, model.model_type) == ("PENDING", run_id, "agent")
+    assert model.artifact_location == f"mlflow-artifacts:/{number}/models/{model.model_id}/artifacts"
+    client.log_metric(run_id, "auc", 0.7, model_id=model.model_id, timestamp=NOW, step=1)
+    client.log_metric(run_id, "auc", 0.9, model_id=model.model_id, timestamp=NOW, step=2)
+    client.set_logged_model_tags(model.model_id, {"c": "d"})
+    client.delete_logged_model_tag(model.model_id, "a")
+    refused(lambda: client.delete_logged_model_tag(model.model_id, "a"), "RESOURCE_DOES_NOT_EXIST")
+    client.finalize_logged_model(model.model_id, "READY")
+    found = client.get_logged_model(model.model_id)
+    assert (str(found.status), found.params, found.tags) == ("READY", {"depth": "3"}, {"c": "d"})
+    assert [(one.key, one.value) for one in found.metrics or []] == [("auc", 0.9)]
+    second = client.create_logged_model(number, name="second")
+    for text, names in (
+        ("name = 'first'", ["first"]),
+        ("metrics.auc > 0.8", ["first"]),
+        ("metrics.auc > 0.95", []),
+        ("params.depth = '3' AND tags.c LIKE 'd%'", ["first"]),
+        ("creation_timestamp > 0", ["second", "first"]),
+    ):
+        assert [one.name for one in client.search_logged_models([number], text)] == names, text
+    ordered = client.search_logged_models([number], order_by=[{"field_name": "name", "ascending": True}])
+    assert [one.name for one in ordered] == ["first", "second"]
+    page = client.search_logged_models([number], max_results=1)
+    rest = client.search_logged_models([number], max_results=1, page_token=page.token)
+    assert [page[0].name, rest[0].name] == ["second", "first"]
+    client.delete_logged_model(second.model_id)
+    refused(lambda: client.get_logged_model(second.model_id), "RESOURCE_DOES_NOT_EXIST")
+
+
+def registry(client: MlflowClient, options: argparse.Namespace) -> None:
+    name = f"tour-{options.mark}"
+    number = client.create_experiment(f"registry {options.mark}")
+    run_id = client.create_run(number).info.run_id
+    client.log_text(run_id, "flavors: {}", "model/MLmodel")
+    client.log_text(run_id, "weights", "model/data/weights.bin")
+    made = client.create_registered_model(name, tags={"a": "b"}, description="what it is")
+    assert (made.name, made.tags, made.description) == (name, {"a": "b"}, "what it is")
+    refused(lambda: client.create_registered_model(name), "RESOURCE_ALREADY_EXISTS")
+    refused(lambda: client.get_registered_model("nowhere"), "RESOURCE_DOES_NOT_EXIST")
+    refused(
+        lambda: client.create_model_version("nowhere", f"runs:/{run_id}/model", run_id),
+        "RESOURCE_DOES_NOT_EXIST",
+    )
+
+    source = f"mlflow-artifacts:/{number}/{run_id}/artifacts/model"
+    first = client.create_model_version(name, source, run_id, tags={"t": "u"}, description="one")
+    again = client.create_model_version(name, f"runs:/{run_id}/model", run_id)
+    assert [one.version for one in (first, again)] == ["1", "2"]
+    assert (first.status, first.current_stage, first.run_id, first.tags) == (
+        "READY",
+        "None",
+        run_id,
+        {"t": "u"},
+    )
+    for bad in (
+        "/etc/passwd",
+        "file:///etc",
+        "http://example.org/x",
+        "s3://bucket/x",
+        f"mlflow-artifacts:/{number}/../x",
+        "runs:/nowhere/x",
+    ):
+        try:
+            client.create_model_version(name, bad, run_id)
+        except MlflowException:
+            continue
+        raise AssertionError(bad)
+
+    client.update_model_version(name, "1", description="changed")
+    client.set_model_version_tag(name, "1", "k", "v")
+    client.delete_model_version_tag(name, "1", "t")
+    found = client.get_model_version(name, "1")
+    assert (found.description, found.tags) == ("changed", {"k": "v"})
+    uri = client.get_model_version_download_uri(name, "1")
+    with tempfile.TemporaryDirectory() as folder:
+        local = Path(mlflow.artifacts.download_artifacts(uri, dst_path=folder))
+        assert (local / "MLmodel").read_text() == "flavors: {}"
+        assert (local / "data" / "weights.bin").read_text() == "weights"
+        local = Path(
+            mlflow.artifacts.download_artifacts(f"models:/{name}/2", dst_path=tempfile.mkdtemp(dir=folder))
+        )
+        assert (local / "data" / "weights.bin").read_text() == "weights"
+
+    client.set_registered_model_alias(name, "champion", "1")
+    client.set_registered_model_alias(name, "champion", "2")
+    assert client.get_model_version_by_alias(name, "champion").version == "2"
+    assert client.get_registered_model(name).aliases == {"champion": "2"}
+    assert client.get_model_version(name, "2").aliases == ["champion"]
+    client.delete_registered_model_alias(name, "champion")
+    refused(lambda: client.get_model_version_by_alias(name, "champion"), "INVALID_PARAMETER_VALUE")
+    refused(lambda: client.set_registered_model_alias(name, "x", "99"), "RESOURCE_DOES_NOT_EXIST")
+
+    client.transition_model_version_stage(name, "1", "production")
+    client.transition_model_version_stage(name, "2", "Production", archive_existing_versions=True)
+    assert client.get_model_version(name, "1").current_stage == "Archived"
+    latest = client.get_latest_versions(name, ["Production", "Archived"])
+    assert sorted((one.version, one.current_stage) for one in latest) == [
+        ("1", "Archived"),
+        ("2", "Production"),
+    ]
+    refused(lambda: client.transition_model_version_stage(name, "1", "Nowhere"), "INVALID_PARAMETER_VALUE")
+
+
+def registered(client: MlflowClient, options: argparse.Namespace) -> None:
+    name, other = f"again-{options.mark}", f"again-{options.mark}-other"
+    number = client.create_experiment(f"registered {options.mark}")
+    run_id = client.create_run(number).info.run_id
+    client.log_text(run_id, "flavors: {}", "model/MLmodel")
+    source = f"mlflow-artifacts:/{number}/{run_id}/artifacts/model"
+    client.create_registered_model(name, tags={"a": "b"}, description="what it is")
+    for _ in range(2):
+        client.create_model_version(name, source, run_id)
+    client.set_model_version_tag(name, "1", "k", "v")
+    client.update_registered_model(name, "better")
+    client.set_registered_model_tag(name, "c", "d")
+    client.delete_registered_model_tag(name, "a")
+    client.create_registered_model(other)
+    copied = client.copy_model_version(f"models:/{name}/1", f"{other}-copy")
+    assert copied.version == "1"
+    models = client.search_registered_models(f"name LIKE 'again-{options.mark}%'", order_by=["name DESC"])
+    assert [one.name for one in models] == [f"{other}-copy", other, name]
+    assert [one.name for one in client.search_registered_models(f"name ILIKE '{name}' AND tags.c = 'd'")] == [
+        name
+    ]
+    versions = client.search_model_versions(f"name = '{name}'")
+    assert [one.version for one in versions] == ["2", "1"] or len(versions) == 2
+    assert len(client.search_model_versions(f"name = '{name}' AND run_id = '{run_id}' AND tags.k = 'v'")) == 1
+    client.rename_registered_model(name, f"{name}-new")
+    renamed = client.get_registered_model(f"{name}-new")
+    assert (renamed.name, renamed.description, renamed.tags) == (f"{name}-new", "better", {"c": "d"})
+    client.delete_model_version(f"{name}-new", "2")
+    refused(lambda: client.get_model_version(f"{name}-new", "2"), "RESOURCE_DOES_NOT_EXIST")
+    third = client.create_model_version(f"{name}-new", source, run_id)
+    assert third.version == "3"
+    client.delete_registered_model(f"{name}-new")
+    refused(lambda: client.get_registered_model(f"{name}-new"), "RESOURCE_DOES_NOT_EXIST")
+
+    prompt = (
+        mlflow.genai.register_prompt(f"{other}-prompt", "Hello {{ name }}")
+        if hasattr(mlflow, "genai")
+        else None
+    )
+    assert prompt is None or prompt.version == 1
+    assert f"{other}-prompt" not in [one.name for one in client.search_registered_models()]
+
+
+STOPS = (
+    experiments,
+    runs,
+    fluent,
+    histories,
+    searches,
+    inputs,
+    artifacts,
+    logged_models,
+    registry,
+    registered,
+)
 
 
 def main() -> None:

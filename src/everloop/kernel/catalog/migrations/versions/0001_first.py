@@ -409,6 +409,9 @@ def upgrade() -> None:
     op.create_table('model',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
+    sa.Column('updated_at', sa.BigInteger(), nullable=False),
+    sa.Column('note', sa.Text(), nullable=False),
+    sa.Column('tags', sa.Text(), nullable=False),
     sa.PrimaryKeyConstraint('name', name=op.f('pk_model'))
     )
     op.create_table('model_alias',
@@ -455,6 +458,9 @@ def upgrade() -> None:
     sa.Column('created_at', sa.BigInteger(), nullable=False),
     sa.Column('author', sa.Text(), nullable=False),
     sa.Column('note', sa.Text(), nullable=False),
+    sa.Column('tags', sa.Text(), nullable=False),
+    sa.Column('updated_at', sa.BigInteger(), nullable=True),
+    sa.Column('deleted_at', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('model', 'version', name=op.f('pk_model_version'))
     )
     op.create_index('ix_model_version_digest', 'model_version', ['digest'], unique=False)
