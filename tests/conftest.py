@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import pwd
+import secrets
 import shutil
 import socket
 import subprocess
@@ -104,6 +106,22 @@ def postgres_server() -> Iterator[str]:
         stop = [*as_user, programs["pg_ctl"], "-D", str(data), "-m", "immediate", "stop"]
         subprocess.run(stop, check=False, capture_output=True, cwd=folder)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """Start a Ray of one small node; give its address. None of its processes outlives the tests."""
+    if importlib.util.find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install '.[ray]'")
+    from tests import clusters
+
+    from everloop.pipelines.executors.ray import disconnect
+
+    # Ray asks for a token and reads where it is once, on import.
+    os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    with clusters.head(cpus=2) as address:
+        yield address
+        disconnect()
 
 
 @pytest.fixture

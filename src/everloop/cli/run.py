@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 @click.option(
     "--param", "-p", "params", multiple=True, help="An input as name=value; a dataset as name=flights@v3."
 )
-@click.option("--executor", default="inline", show_default=True, help="inline or process.")
-@click.option("--workers", default=1, show_default=True, help="Steps at a time, with the process executor.")
+@click.option("--executor", default="", help="inline, process or ray; by default as the settings say.")
+@click.option("--workers", default=0, help="Steps at a time, with the executors process and ray.")
 @click.option("--no-cache", is_flag=True, help="Compute every step.")
 @click.option("--refresh", multiple=True, help="Compute this step again; may be given several times.")
 @click.option("--explain", is_flag=True, help="Say for each step why it ran or was taken from the cache.")

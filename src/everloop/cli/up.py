@@ -18,14 +18,29 @@ if TYPE_CHECKING:
 )
 @click.option("--host", help="Address to listen on; beyond loopback a token is asked for.")
 @click.option("--port", type=int, help="Port of the API; the gateway takes the next one.")
-def up(role: str | None, host: str | None, port: int | None) -> None:
+@click.option(
+    "--executor",
+    type=click.Choice(["inline", "process", "ray"]),
+    help="What runs the steps of pipelines that do not say.",
+)
+@click.option("--address", help="Of the Ray cluster, host:6379; without one Ray is started here.")
+def up(
+    role: str | None, host: str | None, port: int | None, executor: str | None, address: str | None
+) -> None:
     """Start API, scheduler and gateway; stop them with Ctrl-C."""
     from everloop.kernel.settings import load_settings
 
     gateway_port = port + 1 if port else None
     home = output.session().home
     settings = load_settings(
-        home=home, url="", api_host=host, gateway_host=host, api_port=port, gateway_port=gateway_port
+        home=home,
+        url="",
+        api_host=host,
+        gateway_host=host,
+        api_port=port,
+        gateway_port=gateway_port,
+        executor=executor,
+        executor_address=address,
     )
     if role is None:
         _supervise(settings)

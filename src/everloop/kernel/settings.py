@@ -47,6 +47,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         allowed_hosts: names the API answers to besides loopback.
         checkpoint_file: where signed checkpoints of the event log are appended; empty means only on demand.
         scheduler_every_s: pause between two passes of the scheduler.
+        executor: what runs the steps of pipelines that do not say: `inline`, `process` or `ray`.
+        executor_address: of a Ray cluster, `host:6379` or `auto`; empty starts one on this machine, for each process that needs it.
+        executor_workers: steps of a run at a time; 0 means one process, or as many as a Ray cluster takes.
         spool_dir: where a run keeps what its home does not have yet; empty means `spool` in the home, or for a client of a server
             `everloop/spool` below `XDG_STATE_HOME` (`~/.local/state`).
         capture_console: keep what a program prints while a run of it goes on.
@@ -70,6 +73,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     allowed_hosts: list[str] = []
     checkpoint_file: str = ""
     scheduler_every_s: float = 1.0
+    executor: str = "inline"
+    executor_address: str = ""
+    executor_workers: int = 0
     spool_dir: str = ""
     capture_console: bool = True
     system_metrics_every_s: float = 10.0

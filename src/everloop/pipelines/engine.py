@@ -26,10 +26,12 @@ from everloop.pipelines.graph import text_of
 from everloop.pipelines.leases import LeaseLostError, guarded, require_held, this_owner
 from everloop.pipelines.plan import HAS_RESULT, Plan
 from everloop.pipelines.rules import pause_s
+from everloop.pipelines.spools import remove, spool_folder
 from everloop.pipelines.tables import pipeline_run, step_attempt, step_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from everloop.kernel.operations import Kernel
     from everloop.pipelines.codecs.protocol import Store
@@ -107,6 +109,9 @@ class Engine:
         self._errors: list[str] = []
         self._running: set[str] = set()
         self._waiting: set[str] = set()
+        # Logs on the disk of attempts that ended: those that wait to be written with their attempts, and those that were.
+        self._logs: list[Path] = []
+        self._written_logs: list[Path] = []
         # Arguments of the items of maps, by the name of the item.
         self._given: dict[str, dict[str, Binding]] = {}
         self._binder = Binder(self._plan, run.inputs, self._outputs, store)
@@ -134,6 +139,7 @@ class Engine:
             self._finish()
         finally:
             self._executor.close()
+            remove(self._written_logs)
 
     def _advance(self) -> None:
         """Start what can start."""
@@ -248,8 +254,7 @@ class Engine:
         """Ask a person, unless that was done; take the answer if there is one."""
         if node.approval is None:
             raise AssertionError("an approval has its question")
-        with guarded(self._kernel.catalog, self._lease) as connection:
-            self._apply(connection)
+        with self._writing() as connection:
             answer = approvals.ask(connection, self._kernel, self._run, node.name, node.approval)
         if answer is None:
             self._waiting.add(node.name)
@@ -266,8 +271,7 @@ class Engine:
 
     def _suspend(self) -> bool:
         """Leave the run to people; False when an answer came meanwhile, which was taken."""
-        with guarded(self._kernel.catalog, self._lease) as connection:
-            self._apply(connection)
+        with self._writing() as connection:
             answers = approvals.answers(connection, self._run.id, self._waiting)
             if not answers:
                 change = {"status": "waiting", "owner": "", "lease_until": None}
@@ -337,8 +341,7 @@ class Engine:
         error = "; ".join(self._errors)
         outputs = [] if has_failed else self._binder.result(self._traced.graph.result)
         change = {"status": status, "error": error, "outputs": outputs, "ended_at": self._kernel.clock.now()}
-        with guarded(self._kernel.catalog, self._lease) as connection:
-            self._apply(connection)
+        with self._writing() as connection:
             connection.execute(pipeline_run.update().where(pipeline_run.c.id == self._run.id).values(change))
             self._tracking.finish_run(
                 self._run.id, status="failed" if has_failed else "finished", error=error
@@ -388,20 +391,28 @@ class Engine:
             "worker": outcome.worker or this_owner(),
         }
         values = {**at, **how, "ended_at": self._kernel.clock.now()}
+        if outcome.log_bytes:
+            self._logs.append(spool_folder(self._kernel.home, self._run.id, outcome.node, outcome.attempt))
         self._pending.append(lambda connection: _run(connection, _END_OF_ATTEMPT, values))
 
     def _flush(self) -> None:
         if not self._pending:
             require_held(self._kernel.catalog, self._lease)
             return
-        with guarded(self._kernel.catalog, self._lease) as connection:
-            self._apply(connection)
+        with self._writing():
+            pass
 
-    def _apply(self, connection: sa.Connection) -> None:
-        writes, self._pending = self._pending, []
-        for write in writes:
-            write(connection)
-        self._active.flush()
+    @contextmanager
+    def _writing(self) -> Iterator[sa.Connection]:
+        """Write what waits, and what the block adds, in one transaction under the lease."""
+        with guarded(self._kernel.catalog, self._lease) as connection:
+            writes, self._pending = self._pending, []
+            for write in writes:
+                write(connection)
+            self._active.flush()
+            yield connection
+        self._written_logs += self._logs
+        self._logs = []
 
     # -- time ------------------------------------------------------------------------------------------------------
 

@@ -79,10 +79,16 @@ class Execution:
         run = self._prepare(lease, pipeline, traced)
         active = self.tracking.attach(run.id)
         root = None
-        if run.bundle is not None and run.options.executor != "inline":
+        executor = choose_executor(run, self.kernel.settings.executor)
+        if run.bundle is not None and executor != "inline":
             root = self.extracted(bundles.read(self.kernel.objects, run.bundle), run.bundle)
         context = ExecutorContext(
-            self.kernel, self.store, traced.steps, run.bundle, root, run.options.workers
+            self.kernel,
+            self.store,
+            traced.steps,
+            run.bundle,
+            root,
+            run.options.workers or self.kernel.settings.executor_workers,
         )
         active.activate()
         try:
@@ -93,7 +99,7 @@ class Execution:
                 lease=lease,
                 run=run,
                 traced=traced,
-                executor=open_executor(run.options.executor, context),
+                executor=open_executor(executor, context),
                 active=active,
                 listener=listener,
             )
@@ -155,6 +161,13 @@ class Execution:
                 )
         except LeaseLostError:
             return
+
+
+def choose_executor(run: PipelineRun, default: str) -> str:
+    """Return the executor of a run: the one it names, else the default of this process where the run's code can travel there."""
+    if run.options.executor:
+        return run.options.executor
+    return default if run.bundle is not None else "inline"
 
 
 def end_tracked(tracking: Tracking, connection: sa.Connection, run_id: str, status: str, error: str) -> None:

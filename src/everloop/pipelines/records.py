@@ -157,18 +157,18 @@ class RunOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How a run is executed.
 
     Attributes:
-        executor: `inline` or `process`.
+        executor: `inline`, `process` or `ray`; empty for the one that the settings of the executing process name.
         cache: whether results of earlier runs are taken; None follows the place (off under pytest).
         refresh: nodes that run again although the cache holds them.
-        workers: steps at a time, for executors that have several.
+        workers: steps at a time, for executors that have several; 0 follows the settings.
         priority: of queued runs, those with a higher one start first.
         pool: runs of one pool run no more at a time than the pool allows; empty for no limit.
     """
 
-    executor: str = "inline"
+    executor: str = ""
     cache: bool | None = None
     refresh: tuple[str, ...] = ()
-    workers: int = 1
+    workers: int = 0
     priority: int = 0
     pool: str = ""
 

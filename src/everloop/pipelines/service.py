@@ -87,8 +87,8 @@ class Pipelines(Schedules, Triggers, Backfills, Approvals, Logs):
         pipeline: AnyPipeline | str,
         inputs: Mapping[str, object] | None = None,
         *,
-        executor: str = "inline",
-        workers: int = 1,
+        executor: str = "",
+        workers: int = 0,
         cache: bool | None = None,
         refresh: tuple[str, ...] = (),
         listener: Callable[[str, StepStatus, str], None] | None = None,
@@ -101,8 +101,8 @@ class Pipelines(Schedules, Triggers, Backfills, Approvals, Logs):
         Args:
             pipeline: a decorated function, or the name of a registered pipeline.
             inputs: by parameter name: plain values, `"flights@v3"` for a `Table`, a path for a `File`, frames and arrays.
-            executor: `inline` or `process`.
-            workers: steps at a time with the process executor.
+            executor: `inline`, `process` or `ray`; by default what the settings say.
+            workers: steps at a time; by default what the settings say: one process, or as many as a Ray cluster takes.
             cache: take results of earlier runs; by default yes, but not under pytest.
             refresh: nodes to compute again.
             listener: called with (node, status, reason) at every change.
@@ -110,7 +110,8 @@ class Pipelines(Schedules, Triggers, Backfills, Approvals, Logs):
         Raises:
             InvalidPipelineInputError, TraceError, UnknownExecutorError: nothing was started.
         """
-        check_executor(executor)
+        if executor:
+            check_executor(executor)
         options = RunOptions(executor=executor, cache=cache, refresh=tuple(refresh), workers=workers)
         if self.kernel.is_remote:
             return self._run_remote(pipeline, inputs or {}, options)

@@ -20,7 +20,7 @@ import msgspec
 import zstandard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
 PIECE_BYTES = 1 << 20
@@ -115,33 +115,9 @@ class Spool:
         return file
 
 
-class Spools:
-    """The logs of the attempts that one executor makes; those whose outcome was told are removed at its end.
-
-    By then the catalog has them. What remains belongs to attempts that were cut off, and can still be read.
-    """
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._told: list[Path] = []
-
-    def open(self, run: str, node: str, attempt: int) -> Spool:
-        """Return the log of a new attempt."""
-        return Spool(spool_folder(self._home, run, node, attempt))
-
-    def told(self, spool: Spool) -> None:
-        """Say that the outcome of an attempt was handed to the engine."""
-        if spool.position:
-            self._told.append(spool.folder)
-
-    def close(self) -> None:
-        """Remove what the catalog has."""
-        for folder in self._told:
-            forget(folder)
-            with contextlib.suppress(OSError):  # not empty: other attempts are there
-                folder.parent.rmdir()
-                folder.parent.parent.rmdir()
-        self._told.clear()
+def open_spool(home: Path, run: str, node: str, attempt: int) -> Spool:
+    """Return the log of a new attempt. Who keeps the outcome of the attempt removes it."""
+    return Spool(spool_folder(home, run, node, attempt))
 
 
 def spool_folder(home: Path, run: str, node: str, attempt: int) -> Path:
@@ -171,6 +147,15 @@ def read_spool(folder: Path) -> list[LogText]:
 def forget(folder: Path) -> None:
     """Remove a spool, or those of a run."""
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove(folders: Iterable[Path]) -> None:
+    """Remove the spools of attempts, and what is then empty around them."""
+    for folder in folders:
+        forget(folder)
+        with contextlib.suppress(OSError):  # not empty: other attempts are there
+            folder.parent.rmdir()
+            folder.parent.parent.rmdir()
 
 
 def join(texts: Sequence[LogText]) -> bytes:

@@ -109,6 +109,27 @@ def test_the_spool_is_gone_when_the_catalog_has_the_log(pipelines: Pipelines, pr
     assert not (pipelines.kernel.home / "attempts" / run.id).exists()
 
 
+def test_the_log_of_an_attempt_whose_end_nobody_wrote_down_stays(
+    pipelines: Pipelines, project: Project, tmp_path: Path
+) -> None:
+    """A run that is cancelled loses its right to write; what its step printed is then on the disk alone."""
+    project.write(flow=FLOW)
+    gate = tmp_path / "gate"
+    thread = threading.Thread(target=pipelines.run, args=(project.flow().flow, {"gate": str(gate)}))
+    thread.start()
+    try:
+        until = time.monotonic() + 10
+        while not (running := pipelines.runs(status="running")) or not pipelines.attempts(running[0].id):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        pipelines.cancel(running[0].id)
+    finally:
+        gate.touch()
+        thread.join(10)
+
+    assert words(pipelines.log(running[0].id, "speak").text) == ["begun", "Ended"]
+
+
 def test_a_step_without_an_attempt_is_named(pipelines: Pipelines, project: Project) -> None:
     project.write(flow=FLOW)
     run = pipelines.run(project.flow().chatting, {"lines": 3})

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everloop.pipelines import spools
-from everloop.pipelines.spools import LogText, Spool, Spools
+from everloop.pipelines.spools import LogText, Spool
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,15 +106,17 @@ def test_a_disk_that_takes_no_more_loses_lines_and_not_the_step(tmp_path: Path) 
     assert spool.position == 0
 
 
-def test_logs_whose_outcome_was_told_are_removed_and_others_stay(tmp_path: Path) -> None:
-    made = Spools(tmp_path)
-    told, cut_off = made.open("run", "a", 1), made.open("run", "b[0]", 1)
-    for one in (told, cut_off):
+def test_a_spool_is_removed_with_the_folders_that_are_empty_then(tmp_path: Path) -> None:
+    made = [spools.open_spool(tmp_path, "run", "a", 1), spools.open_spool(tmp_path, "run", "b[0]", 1)]
+    for one in made:
         one.write(b"line\n")
         one.close()
-    made.told(told)
 
-    made.close()
+    spools.remove([made[0].folder])
 
-    assert not told.folder.exists()
-    assert cut_off.folder.exists()
+    assert not made[0].folder.parent.exists()
+    assert made[1].folder.exists()
+
+    spools.remove([made[1].folder])
+
+    assert not spools.run_folder(tmp_path, "run").exists()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from everloop.pipelines.attempts import make_attempt
-from everloop.pipelines.spools import Spools
+from everloop.pipelines.spools import open_spool
 
 if TYPE_CHECKING:
     from everloop.pipelines.executors.protocol import ExecutorContext, Outcome, Task
@@ -18,7 +18,6 @@ class InlineExecutor:
     def __init__(self, context: ExecutorContext) -> None:
         self._context = context
         self._waiting: list[Task] = []
-        self._spools = Spools(context.kernel.home)
 
     def capacity(self) -> int:
         """Return 1 when nothing waits."""
@@ -35,16 +34,13 @@ class InlineExecutor:
         return [self._make(task) for task in tasks]
 
     def _make(self, task: Task) -> Outcome:
-        spool = self._spools.open(task.run, task.node, task.attempt)
-        outcome = make_attempt(self._step(task.node).function, task, self._context.store, spool=spool)
-        self._spools.told(spool)
-        return outcome
+        spool = open_spool(self._context.kernel.home, task.run, task.node, task.attempt)
+        return make_attempt(self._step(task.node).function, task, self._context.store, spool=spool)
 
     def _step(self, node: str) -> AnyStep:
         # An item of a map, `score[3]`, runs the step of its map.
         return self._context.steps.get(node) or self._context.steps[node.rpartition("[")[0]]
 
     def close(self) -> None:
-        """Forget what waits, and the logs that the catalog has."""
+        """Forget what waits."""
         self._waiting.clear()
-        self._spools.close()

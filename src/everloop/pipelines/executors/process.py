@@ -35,7 +35,7 @@ from everloop.pipelines.attempts import with_log
 from everloop.pipelines.bundles import NotImportableError
 from everloop.pipelines.executors import processes
 from everloop.pipelines.executors.protocol import Outcome, Task
-from everloop.pipelines.spools import Spools
+from everloop.pipelines.spools import open_spool
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -363,10 +363,12 @@ class ProcessExecutor:
         self._setup = WorkerSetup(
             settings=settings, root=str(context.bundle_root), path=[path for path in sys.path if path]
         )
-        self._key = f"{context.bundle} {msgspec.json.encode(settings).decode()}"
-        self._limit = context.workers
+        # Which accelerators a worker sees is fixed when it starts.
+        devices = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        self._key = f"{context.bundle} {devices} {msgspec.json.encode(settings).decode()}"
+        self._limit = context.workers or 1
         self._store = context.store
-        self._spools = Spools(context.kernel.home)
+        self._home = context.kernel.home
         self._busy: set[_Worker] = set()
         self._answers: queue.SimpleQueue[tuple[_Worker, Outcome]] = queue.SimpleQueue()
 
@@ -378,7 +380,7 @@ class ProcessExecutor:
         """Give the task to a warm worker, or to a new one."""
         worker = _pool.take(self._key, self._setup, task.memory_bytes)
         self._busy.add(worker)
-        worker.give(task, self._spools.open(task.run, task.node, task.attempt), self._answers)
+        worker.give(task, open_spool(self._home, task.run, task.node, task.attempt), self._answers)
 
     def wait(self, timeout_s: float) -> list[Outcome]:
         """Return the outcome of the next attempt that ends."""
@@ -395,7 +397,6 @@ class ProcessExecutor:
         for worker in self._busy:
             worker.end()
         self._busy.clear()
-        self._spools.close()
 
     def _settle(self, worker: _Worker, outcome: Outcome) -> Outcome:
         self._busy.discard(worker)
@@ -406,7 +407,6 @@ class ProcessExecutor:
         if left:
             spool.write(f"[{left} processes that the step left behind were ended]\n".encode())
         told = with_log(outcome, spool, self._store)
-        self._spools.told(spool)
         if worker.is_alive:
             _pool.give_back(self._key, worker)
         return told

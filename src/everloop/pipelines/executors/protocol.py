@@ -98,7 +98,7 @@ class ExecutorContext:
         steps: the step of each node, for executors that run in this process.
         bundle: the code, for those that do not; None when the pipeline cannot be imported.
         bundle_root: folder with the bundle's files.
-        workers: steps at a time.
+        workers: steps at a time; 0 leaves it to the executor.
     """
 
     kernel: Kernel
@@ -134,7 +134,11 @@ class Executor(Protocol):
         ...
 
 
-_KNOWN = {"inline": "everloop.pipelines.executors.inline:InlineExecutor", "process": "everloop.pipelines.executors.process:ProcessExecutor"}  # fmt: skip
+_KNOWN = {
+    "inline": "everloop.pipelines.executors.inline:InlineExecutor",
+    "process": "everloop.pipelines.executors.process:ProcessExecutor",
+    "ray": "everloop.pipelines.executors.ray:RayExecutor",
+}
 
 
 def check_executor(name: str) -> None:
