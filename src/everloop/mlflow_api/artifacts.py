@@ -131,11 +131,11 @@ def _listing(app: App, scope: Scope, folder: str) -> bytes:
 
 
 async def _upload(app: App, scope: Scope, receive: Receive, path: str) -> None:
-    await run_in_threadpool(_as_actor, app, scope, "run.write", places.admit, path)
     first, has_more = await _piece(receive)
     if not has_more and len(first) <= SMALL:
         await run_in_threadpool(_as_actor, app, scope, "run.write", _put_small, path, first)
     else:
+        await run_in_threadpool(_as_actor, app, scope, "run.write", places.admit, path)
         await run_in_threadpool(
             _as_actor, app, scope, "run.write", _put_large, path, receive, first, has_more
         )
@@ -144,6 +144,7 @@ async def _upload(app: App, scope: Scope, receive: Receive, path: str) -> None:
 def _put_small(app: App, path: str, content: bytes) -> None:
     # As values of runs, small files wait for no disk: a kill loses none, a power cut at most those of the last moment.
     with app.kernel.catalog.transaction():
+        places.admit(app, path)
         digest = app.kernel.objects.put(content, durable=False)
         places.keep(app, path, digest, len(content))
 

@@ -164,8 +164,10 @@ def admit(app: App, path: str) -> None:
     check_names([place.name.rsplit("/", 1)[-1]] if not place.run else [place.name])
     if place.run:
         with app.kernel.catalog.read() as connection:
-            run = tracking.read_runs(connection, [_number(connection, place.run)], keys=[])[0]
-        if run.deleted_at is not None:
+            is_deleted = queries.is_deleted(connection, place.run)
+        if is_deleted is None:
+            raise missing(place.run)
+        if is_deleted:
             raise BadParameterError(
                 f"The run {place.run} must be in the 'active' state. Current state is deleted."
             )
@@ -176,7 +178,6 @@ def keep(app: App, path: str, digest: Digest, size: int) -> None:
     place = split(path)
     with app.kernel.catalog.transaction() as connection:
         if place.run:
-            active(app, connection, place.run)
             app.tracking.record_artifact(place.run, name=place.name, digest=digest, size_bytes=size)
         else:
             queries.put_free_artifact(connection, place.name, digest, size, app.kernel.clock.now())

@@ -20,6 +20,17 @@ if TYPE_CHECKING:
     from everloop.tracking.records import Plain
 
 
+# Made once: building a statement costs more than running it.
+_NAMED = sa.select(experiment).where(experiment.c.name == sa.bindparam("called"))
+_NUMBERED = sa.select(experiment).where(experiment.c.id == sa.bindparam("which"))
+_OF_RUN = (
+    sa.select(experiment)
+    .join(run, run.c.experiment_id == experiment.c.id)
+    .where(run.c.id == sa.bindparam("uid"))
+)
+_RUN_STATE = sa.select(run.c.number, run.c.deleted_at.is_not(None)).where(run.c.id == sa.bindparam("uid"))
+
+
 class ExperimentRow(NamedTuple):
     """An experiment without its number of runs, which costs a look at all of them."""
 
@@ -50,12 +61,12 @@ def experiments(connection: sa.Connection, *where: sa.ColumnElement[bool]) -> li
 
 def experiment_by_id(connection: sa.Connection, number: int) -> ExperimentRow | None:
     """Return the experiment of a number."""
-    return next(iter(experiments(connection, experiment.c.id == number)), None)
+    return _experiment(connection, _NUMBERED, {"which": number})
 
 
 def experiment_by_name(connection: sa.Connection, name: str) -> ExperimentRow | None:
     """Return the experiment of a name."""
-    return next(iter(experiments(connection, experiment.c.name == name)), None)
+    return _experiment(connection, _NAMED, {"called": name})
 
 
 def experiment_numbers(connection: sa.Connection, names: Iterable[str]) -> dict[str, ExperimentRow]:
@@ -66,8 +77,22 @@ def experiment_numbers(connection: sa.Connection, names: Iterable[str]) -> dict[
 
 def experiment_of_run(connection: sa.Connection, run_id: str) -> ExperimentRow | None:
     """Return the experiment of a run."""
-    number = sa.select(run.c.experiment_id).where(run.c.id == run_id).scalar_subquery()
-    return next(iter(experiments(connection, experiment.c.id == number)), None)
+    return _experiment(connection, _OF_RUN, {"uid": run_id})
+
+
+def _experiment(
+    connection: sa.Connection, query: sa.Select[Any], asked: dict[str, object]
+) -> ExperimentRow | None:
+    row = connection.execute(query, asked).first()
+    if row is None:
+        return None
+    return ExperimentRow(row.id, row.name, row.created_at, row.updated_at, row.deleted_at, row.tags)
+
+
+def is_deleted(connection: sa.Connection, run_id: str) -> bool | None:
+    """Say whether a run is in the trash; None when there is no such run."""
+    row = connection.execute(_RUN_STATE, {"uid": run_id}).first()
+    return None if row is None else bool(row[1])
 
 
 def params_named(connection: sa.Connection, number: int, names: Sequence[str]) -> dict[str, Plain]:

@@ -16,6 +16,10 @@ from everloop.tracking.records import Experiment, Run
 from everloop.tracking.tables import experiment as experiments
 from everloop.tracking.tables import run as runs
 
+_STATE = sa.select(experiments.c.name, experiments.c.deleted_at).where(
+    experiments.c.id == sa.bindparam("which")
+)
+
 
 class ExperimentNotFoundError(NotFoundError):
     """No experiment has this name."""
@@ -210,10 +214,7 @@ class Organizing(Recording):
         Raises:
             ExperimentDeletedError: as named.
         """
-        query = sa.select(experiments.c.name, experiments.c.deleted_at).where(
-            experiments.c.id == experiment_id
-        )
-        row = connection.execute(query).one()
+        row = connection.execute(_STATE, {"which": experiment_id}).one()
         if row.deleted_at is not None:
             raise ExperimentDeletedError(
                 f"experiment {row.name} is in the trash. Take it back with `everloop runs restore-experiment {row.name}`.",

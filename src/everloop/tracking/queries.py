@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +33,59 @@ if TYPE_CHECKING:
 MOST_NAMES = 10_000
 
 
+# Statements are made once: building one costs more than running it.
+_NUMBER_OF = sa.select(run.c.number).where(run.c.id == sa.bindparam("uid"))
+_LOCK = (
+    sa.select(
+        run.c.number,
+        run.c.experiment_id,
+        run.c.status,
+        run.c.deleted_at.is_not(None),
+        run.c.tail_rows,
+        run.c.tail_points,
+        run.c.tail_next,
+    )
+    .where(run.c.id == sa.bindparam("uid"))
+    .with_for_update()
+)
+_others = run.alias("others")
+_NEXT_CHANGE: dict[str, sa.ColumnElement[int]] = {
+    "sqlite": sa.select(sa.func.coalesce(sa.func.max(_others.c.changed), 0) + 1).scalar_subquery(),
+    "postgresql": sa.literal_column("CAST(CAST(pg_current_xact_id() AS text) AS bigint)", sa.BigInteger),
+}
+_ASK_CHANGE = {dialect: sa.select(change) for dialect, change in _NEXT_CHANGE.items()}
+_CHANGE = {
+    dialect: run.update().where(run.c.number == sa.bindparam("which")).values(changed=change)
+    for dialect, change in _NEXT_CHANGE.items()
+}
+_EXPERIMENT_ID = sa.select(experiment.c.id).where(experiment.c.name == sa.bindparam("called"))
+_KEY_IDS = sa.select(run_key.c.name, run_key.c.id).where(
+    run_key.c.kind == sa.bindparam("of_kind"), run_key.c.name.in_(sa.bindparam("names", expanding=True))
+)
+_COLUMNS = sa.select(experiment_key.c.key_id).where(
+    experiment_key.c.experiment_id == sa.bindparam("experiment"),
+    experiment_key.c.key_id.in_(sa.bindparam("ids", expanding=True)),
+)
+_INPUTS = (
+    sa.select(run_input)
+    .where(run_input.c.run.in_(sa.bindparam("numbers", expanding=True)))
+    .order_by(run_input.c.run, run_input.c.name)
+)
+_parent, _fork = run.alias("parent_run"), run.alias("fork_run")
+_RUN_ROWS = (
+    sa.select(
+        run,
+        experiment.c.name.label("experiment"),
+        _parent.c.id.label("parent_id"),
+        _fork.c.id.label("fork_id"),
+    )
+    .join(experiment, experiment.c.id == run.c.experiment_id)
+    .outerjoin(_parent, _parent.c.number == run.c.parent)
+    .outerjoin(_fork, _fork.c.number == run.c.fork_of)
+    .where(run.c.number.in_(sa.bindparam("numbers", expanding=True)))
+)
+
+
 class RunRow(NamedTuple):
     """What a write needs to know of a run; its row is locked."""
 
@@ -55,13 +109,17 @@ def put_rows(
     """Insert rows; where the primary key is there, change the named columns."""
     if not rows:
         return
-    statement = upsert(connection, table)
+    connection.execute(_put(connection.dialect.name, table, tuple(change)), rows)
+
+
+@functools.cache
+def _put(dialect: str, table: sa.Table, change: tuple[str, ...]) -> Insert:
+    statement = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    if not change:
+        return statement.on_conflict_do_nothing()
     keys = [column.name for column in table.primary_key]
-    if change:
-        taken = {name: statement.excluded[name] for name in change}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=taken), rows)
-    else:
-        connection.execute(statement.on_conflict_do_nothing(), rows)
+    taken = {name: statement.excluded[name] for name in change}
+    return statement.on_conflict_do_update(index_elements=keys, set_=taken)
 
 
 def insert_missing(
@@ -76,7 +134,7 @@ def insert_missing(
 
 def number_of(connection: sa.Connection, run_id: str) -> int | None:
     """Return the number of a run inside; None when there is no such run."""
-    return connection.execute(sa.select(run.c.number).where(run.c.id == run_id)).scalar()
+    return connection.execute(_NUMBER_OF, {"uid": run_id}).scalar()
 
 
 def exists(connection: sa.Connection, run_id: str) -> bool:
@@ -86,44 +144,28 @@ def exists(connection: sa.Connection, run_id: str) -> bool:
 
 def lock(connection: sa.Connection, run_id: str) -> RunRow | None:
     """Return what a write needs to know of a run, and keep other writers of it out until the commit."""
-    columns = (
-        run.c.number,
-        run.c.experiment_id,
-        run.c.status,
-        run.c.deleted_at.is_not(None),
-        run.c.tail_rows,
-        run.c.tail_points,
-        run.c.tail_next,
-    )
-    row = connection.execute(sa.select(*columns).where(run.c.id == run_id).with_for_update()).first()
+    row = connection.execute(_LOCK, {"uid": run_id}).first()
     return None if row is None else RunRow(*row)
 
 
 def next_change(connection: sa.Connection) -> int:
     """Return the number that a change made in this transaction bears; see search/changes.py."""
-    if connection.dialect.name == "sqlite":
-        newest = sa.select(sa.func.coalesce(sa.func.max(run.c.changed), 0) + 1)
-        return int(connection.execute(newest).scalar_one())
-    return int(
-        connection.execute(sa.text("SELECT CAST(CAST(pg_current_xact_id() AS text) AS bigint)")).scalar_one()
-    )
+    return int(connection.execute(_ASK_CHANGE[connection.dialect.name]).scalar_one())
 
 
 def change_run(connection: sa.Connection, number: int, **values: object) -> None:
     """Change a run's row, so that readers of columns see it."""
-    changed = next_change(connection)
-    connection.execute(run.update().where(run.c.number == number).values(changed=changed, **values))
+    connection.execute(_CHANGE[connection.dialect.name], {"which": number, **values})
 
 
 def experiment_id(connection: sa.Connection, name: str, now: datetime) -> int:
     """Return the id of an experiment; one that is missing is made."""
-    query = sa.select(experiment.c.id).where(experiment.c.name == name)
-    known = connection.execute(query).scalar()
+    known = connection.execute(_EXPERIMENT_ID, {"called": name}).scalar()
     if known is not None:
         return int(known)
     values = {"name": name, "created_at": now, "updated_at": now, "tags": {}}
     insert_missing(connection, experiment, values, key="id")
-    return int(connection.execute(query).scalar_one())
+    return int(connection.execute(_EXPERIMENT_ID, {"called": name}).scalar_one())
 
 
 def key_ids(connection: sa.Connection, kind: str, names: Iterable[str]) -> dict[str, int]:
@@ -131,10 +173,8 @@ def key_ids(connection: sa.Connection, kind: str, names: Iterable[str]) -> dict[
     wanted: list[str] = list(names)
     found: dict[str, int] = {}
     for start in range(0, len(wanted), MOST_NAMES):
-        query = sa.select(run_key.c.name, run_key.c.id).where(
-            run_key.c.kind == kind, run_key.c.name.in_(wanted[start : start + MOST_NAMES])
-        )
-        found |= dict(connection.execute(query).all())
+        asked = {"of_kind": kind, "names": wanted[start : start + MOST_NAMES]}
+        found |= dict(connection.execute(_KEY_IDS, asked).all())
     return found
 
 
@@ -154,12 +194,11 @@ def name_keys(
 ) -> dict[str, int]:
     """Return the ids of names; those that are new are made, and the experiment has them as columns."""
     found = make_keys(connection, kind, names)
-    columns = sa.select(experiment_key.c.key_id).where(experiment_key.c.experiment_id == experiment_id)
     ids = list(found.values())
     known: set[int] = set()
     for start in range(0, len(ids), MOST_NAMES):
-        part = columns.where(experiment_key.c.key_id.in_(ids[start : start + MOST_NAMES]))
-        known.update(connection.execute(part).scalars())
+        asked = {"experiment": experiment_id, "ids": ids[start : start + MOST_NAMES]}
+        known.update(connection.execute(_COLUMNS, asked).scalars())
     rows = [{"experiment_id": experiment_id, "key_id": one} for one in ids if one not in known]
     put_rows(connection, experiment_key, rows, change=())
     return found
@@ -258,10 +297,7 @@ def read_runs(
     tags = _values(connection, run_tag, numbers, keys)
     metrics = _values(connection, run_metric, numbers, keys)
     inputs: dict[int, list[Any]] = {}
-    query = (
-        sa.select(run_input).where(run_input.c.run.in_(numbers)).order_by(run_input.c.run, run_input.c.name)
-    )
-    for item in connection.execute(query):
+    for item in connection.execute(_INPUTS, {"numbers": list(numbers)}):
         inputs.setdefault(item.run, []).append(item)
     found = {}
     for row in _run_rows(connection, numbers):
@@ -291,20 +327,7 @@ def read_runs(
 
 
 def _run_rows(connection: sa.Connection, numbers: Sequence[int]) -> Iterable[Any]:
-    parent, fork = run.alias("parent_run"), run.alias("fork_run")
-    query = (
-        sa.select(
-            run,
-            experiment.c.name.label("experiment"),
-            parent.c.id.label("parent_id"),
-            fork.c.id.label("fork_id"),
-        )
-        .join(experiment, experiment.c.id == run.c.experiment_id)
-        .outerjoin(parent, parent.c.number == run.c.parent)
-        .outerjoin(fork, fork.c.number == run.c.fork_of)
-        .where(run.c.number.in_(numbers))
-    )
-    return connection.execute(query) if numbers else ()
+    return connection.execute(_RUN_ROWS, {"numbers": list(numbers)}) if numbers else ()
 
 
 def _values(
@@ -313,13 +336,19 @@ def _values(
     found: dict[int, list[Any]] = {}
     if not numbers:
         return found
-    query = sa.select(table, run_key.c.name).join(run_key, run_key.c.id == table.c.key_id)
-    query = query.where(table.c.run.in_(numbers))
+    query = _values_of(table)
     if keys is not None:
         query = query.where(table.c.key_id.in_(keys))
-    for row in connection.execute(query.order_by(table.c.run, run_key.c.name)):
+    for row in connection.execute(query, {"numbers": list(numbers)}):
         found.setdefault(row.run, []).append(row)
     return found
+
+
+@functools.cache
+def _values_of(table: sa.Table) -> sa.Select[Any]:
+    query = sa.select(table, run_key.c.name).join(run_key, run_key.c.id == table.c.key_id)
+    query = query.where(table.c.run.in_(sa.bindparam("numbers", expanding=True)))
+    return query.order_by(table.c.run, run_key.c.name)
 
 
 def _metric(row: Any) -> Metric:  # noqa: ANN401 - a row

@@ -38,6 +38,9 @@ __all__ = ["RunDeletedError", "RunNotFoundError", "Tracking"]
 _SYSTEM_METRICS_S = 10.0
 
 
+_NEW_RUN = runs.insert().returning(runs.c.number)
+
+
 class BadForkError(InvalidInputError):
     """A run cannot be forked like this."""
 
@@ -216,16 +219,29 @@ class Tracking(Comparing, Organizing, Showing):
                 "tail_points": 0,
                 "tail_next": 0,
             }
-            number = int(
-                connection.execute(runs.insert().values(values).returning(runs.c.number)).scalar_one()
-            )
+            number = int(connection.execute(_NEW_RUN, values).scalar_one())
             queries.set_params(connection, number, params or {}, experiment_id=group)
             queries.set_tags(connection, number, tags or {}, experiment_id=group)
             event = self.emit(
                 connection, subject=f"run:{id}", payload={"experiment": experiment, "name": name}
             )
             self.link_inputs(connection, number, id, inputs or [], event)
-            return queries.read_runs(connection, [number])[0]
+            return Run(
+                id=id,
+                experiment=experiment,
+                name=name,
+                status="running",
+                created_at=started_at or now,
+                owner=current_actor().name,
+                note=note,
+                parent=parent,
+                fork_of=fork_of,
+                fork_step=fork_step,
+                capture=capture or Capture(),
+                params=dict(sorted((params or {}).items())),
+                tags=dict(sorted((tags or {}).items())),
+                inputs=sorted({one.name: one for one in inputs or []}.values(), key=lambda one: one.name),
+            )
 
     def _number(self, connection: sa.Connection, run: str) -> int | None:
         if not run:

@@ -8,6 +8,7 @@ Python's lock. Tests: tests/unit/kernel/objects.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -52,10 +53,21 @@ def find(connection: sa.Connection, digests: Iterable[Digest]) -> dict[Digest, L
     """Return the locations of those digests that are known."""
     found: dict[Digest, Location] = {}
     for batch in _batches(list(digests)):
-        columns = sa.select(stored.c.digest, stored.c.size, stored.c.file, stored.c.pack_offset)
-        rows = connection.execute(columns.where(_is_among(connection, batch))).all()
+        dialect = connection.dialect.name
+        asked = msgspec.json.encode(batch).decode() if dialect == "sqlite" else list(batch)
+        rows = connection.execute(_finding(dialect), {"digests": asked}).all()
         found.update((row[0], Location(*row)) for row in rows)
     return found
+
+
+@functools.cache
+def _finding(dialect: str) -> sa.Select[Any]:
+    columns = sa.select(stored.c.digest, stored.c.size, stored.c.file, stored.c.pack_offset)
+    if dialect == "sqlite":
+        each = sa.func.json_each(sa.bindparam("digests", type_=sa.Text)).table_valued("value")
+        return columns.where(stored.c.digest.in_(sa.select(each.c.value)))
+    array = sa.bindparam("digests", type_=postgresql.ARRAY(sa.Text))
+    return columns.where(stored.c.digest == sa.any_(sa.cast(array, postgresql.ARRAY(sa.Text))))
 
 
 def touch(connection: sa.Connection, digests: Iterable[Digest], now: datetime) -> set[Digest]:
@@ -75,10 +87,9 @@ def insert(connection: sa.Connection, locations: Sequence[Location], now: dateti
     ordered = sorted(locations, key=lambda place: place.digest)
     for start in range(0, len(ordered), _AT_ONCE):
         batch = ordered[start : start + _AT_ONCE]
-        if connection.dialect.name == "sqlite":
-            _insert(connection, sqlite.insert(stored), _json_rows(batch), now)
-        else:
-            _insert(connection, postgresql.insert(stored), _array_rows(batch), now)
+        dialect = connection.dialect.name
+        rows = _json_row(batch) if dialect == "sqlite" else _array_row(batch)
+        connection.execute(_insertion(dialect), {**rows, "at": now})
 
 
 def move(connection: sa.Connection, old_file: str, locations: Sequence[Location]) -> None:
@@ -141,39 +152,47 @@ def linked(connection: sa.Connection) -> list[Location]:
     return [_location(row) for row in rows]
 
 
-def _insert(
-    connection: sa.Connection,
-    build: sqlite.Insert | postgresql.Insert,
-    rows: sa.Select[Any],
-    now: datetime,
-) -> None:
-    source = rows.add_columns(sa.literal(now, Time)).where(sa.true())
+@functools.cache
+def _insertion(dialect: str) -> sqlite.Insert | postgresql.Insert:
+    """Return the statement that inserts a batch; it is made once, because building it costs more than running it."""
+    is_sqlite = dialect == "sqlite"
+    build = sqlite.insert(stored) if is_sqlite else postgresql.insert(stored)
+    rows = _json_rows() if is_sqlite else _array_rows()
+    source = rows.add_columns(sa.bindparam("at", type_=Time)).where(sa.true())
     statement = build.from_select(["digest", "size", "file", "pack_offset", "created_at"], source)
     new = statement.excluded
     is_linked = sa.func.substr(stored.c.file, 1, len(LINKS)) == LINKS
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["digest"],
-            set_={
-                "created_at": new.created_at,
-                "file": sa.case((is_linked, new.file), else_=stored.c.file),
-                "pack_offset": sa.case((is_linked, new.pack_offset), else_=stored.c.pack_offset),
-            },
-        )
+    return statement.on_conflict_do_update(
+        index_elements=["digest"],
+        set_={
+            "created_at": new.created_at,
+            "file": sa.case((is_linked, new.file), else_=stored.c.file),
+            "pack_offset": sa.case((is_linked, new.pack_offset), else_=stored.c.pack_offset),
+        },
     )
 
 
-def _json_rows(batch: Sequence[Location]) -> sa.Select[Any]:
-    each = sa.func.json_each(msgspec.json.encode(batch).decode()).table_valued("value")
+def _json_row(batch: Sequence[Location]) -> dict[str, Any]:
+    return {"batch": msgspec.json.encode(batch).decode()}
+
+
+def _json_rows() -> sa.Select[Any]:
+    each = sa.func.json_each(sa.bindparam("batch", type_=sa.Text)).table_valued("value")
     fields = [sa.func.json_extract(each.c.value, f"$[{place}]") for place in range(4)]
     return sa.select(*fields).select_from(each)
 
 
-def _array_rows(batch: Sequence[Location]) -> sa.Select[Any]:
-    kinds = (sa.Text, sa.BigInteger, sa.Text, sa.BigInteger)
+_KINDS = (sa.Text, sa.BigInteger, sa.Text, sa.BigInteger)
+
+
+def _array_row(batch: Sequence[Location]) -> dict[str, Any]:
+    return {f"column_{place}": [row[place] for row in batch] for place in range(len(_KINDS))}
+
+
+def _array_rows() -> sa.Select[Any]:
     arrays: list[sa.ColumnElement[Any]] = [
-        sa.cast(sa.literal([row[place] for row in batch], postgresql.ARRAY(kind)), postgresql.ARRAY(kind))
-        for place, kind in enumerate(kinds)
+        sa.cast(sa.bindparam(f"column_{place}", type_=postgresql.ARRAY(kind)), postgresql.ARRAY(kind))
+        for place, kind in enumerate(_KINDS)
     ]
     each = sa.func.unnest(*arrays).table_valued("digest", "size", "file", "pack_offset").render_derived()
     return sa.select(*each.c)

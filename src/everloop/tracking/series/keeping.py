@@ -34,6 +34,13 @@ LARGEST_SEGMENT = 1 << 16
 MERGED = 16
 
 
+# Made once: building a statement costs more than running it.
+_NEW_TAIL = run_tail.insert()
+_LATEST = sa.select(run_metric).where(
+    run_metric.c.run == sa.bindparam("number"), run_metric.c.key_id.in_(sa.bindparam("keys", expanding=True))
+)
+
+
 class TailSeries(msgspec.Struct, array_like=True):
     """Points of one series in a row that waits."""
 
@@ -87,7 +94,7 @@ def append(
         "tail_next": row.tail_next + 1,
     }
     values = {"run": row.number, "place": row.tail_next, "data": _encode_tail(tail)}
-    connection.execute(run_tail.insert().values(values))
+    connection.execute(_NEW_TAIL, values)
     if change["tail_rows"] >= MOST_TAIL_ROWS or change["tail_points"] >= MOST_TAIL_POINTS:
         change |= seal(connection, row.number)
     return points, change
@@ -191,10 +198,8 @@ def _move_latest(connection: sa.Connection, number: int, series: Sequence[tuple[
     keys = sorted({key for key, _ in series})
     known: dict[int, Mapping[str, object]] = {}
     for start in range(0, len(keys), queries.MOST_NAMES):
-        query = sa.select(run_metric).where(
-            run_metric.c.run == number, run_metric.c.key_id.in_(keys[start : start + queries.MOST_NAMES])
-        )
-        known |= {row["key_id"]: row for row in connection.execute(query).mappings()}
+        asked = {"number": number, "keys": keys[start : start + queries.MOST_NAMES]}
+        known |= {row["key_id"]: row for row in connection.execute(_LATEST, asked).mappings()}
     for key, columns in series:
         known[key] = _later(known.get(key), {"run": number, "key_id": key, **_latest(columns)})
     change = ("value", "step", "time", "least", "greatest", "count")
