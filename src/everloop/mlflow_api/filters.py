@@ -27,6 +27,7 @@ _KINDS = {
     "tag": "tag", "tags": "tag",
     "attribute": "attribute", "attributes": "attribute", "attr": "attribute", "run": "attribute",
     "dataset": "dataset", "datasets": "dataset",
+    "trace": "attribute", "metadata": "metadata", "request_metadata": "metadata",
 }  # fmt: skip
 _QUOTED = r"`[^`]+`|\"[^\"]+\""
 _KEY = re.compile(rf"\s*(?:(\w+)\s*\.\s*)?({_QUOTED}|[^\s=<>!()'\"`,]+)")
@@ -165,6 +166,8 @@ def as_tree(clause: Clause) -> Tree:
     if clause.kind in _KEYED:
         _fits(clause, _TEXTUAL)
         return _textual(Field(_KEYED[clause.kind], clause.key), clause)
+    if clause.kind != "attribute":
+        raise BadParameterError(f"Runs have no {clause.kind} to search for.")
     if clause.key in _TIME_ATTRIBUTES:
         _fits(clause, _NUMERIC, is_number=True)
         return _timely(Field("run", _TIME_ATTRIBUTES[clause.key]), clause)

@@ -24,6 +24,7 @@ from everloop.mlflow_api import (
     registered_models,
     runs,
     server,
+    traces,
     values,
 )
 from everloop.mlflow_api.endpoints import find
@@ -45,12 +46,13 @@ __all__ = [
     "registered_models",
     "runs",
     "server",
+    "traces",
     "values",
 ]
 
 MAX_BODY_BYTES = 64 << 20
 _ROOTS = ("/api/2.0/", "/api/3.0/", "/ajax-api/2.0/", "/ajax-api/3.0/")
-_PATHS = frozenset({"/version", "/get-artifact", "/model-versions/get-artifact"})
+_PATHS = frozenset({"/version", "/get-artifact", "/model-versions/get-artifact", "/v1/traces"})
 _OPEN = frozenset({"/version", "/api/3.0/mlflow/server-info", "/ajax-api/3.0/mlflow/server-info"})
 _JSON = [(b"content-type", b"application/json")]
 _log = logging.getLogger(__name__)
@@ -104,6 +106,10 @@ class Protocol:
             return
         root = next((root for root in _ROOTS if path.startswith(root)), "")
         room, _, rest = path.removeprefix(root).partition("/")
+        if path == "/v1/traces":
+            raise UnknownEndpointError(
+                "Everloop takes no OTLP: clients keep spans as artifacts of their traces instead."
+            )
         if not root or room == "mlflow-artifacts":
             await artifacts.answer(self._app, scope, receive, send)
             return

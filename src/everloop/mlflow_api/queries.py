@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from everloop.mlflow_api.tables import ModelMetric, mlflow_artifact, mlflow_input, mlflow_model
+from everloop.mlflow_api.tables import ModelMetric, mlflow_artifact, mlflow_input, mlflow_model, mlflow_trace
 from everloop.registry import queries as registry
 from everloop.registry.records import ModelVersion, RegisteredModel
 from everloop.registry.tables import model, model_alias, model_version
@@ -278,3 +278,41 @@ def model_versions(connection: sa.Connection, name: str = "") -> list[ModelVersi
     if name:
         query = query.where(model_version.c.model == name)
     return [registry.version_from(row) for row in connection.execute(query)]
+
+
+class TraceRow(NamedTuple):
+    """A trace; `requested_at` in microseconds since 1970."""
+
+    id: str
+    experiment_id: int
+    requested_at: int
+    info: dict[str, Any]
+    tags: dict[str, str]
+    assessments: list[dict[str, Any]]
+
+
+def put_trace(connection: sa.Connection, row: TraceRow) -> None:
+    """Keep a trace; one of the same id is replaced."""
+    values = row._asdict()
+    tracking.put_rows(connection, mlflow_trace, [values], change=[name for name in values if name != "id"])
+
+
+def trace_named(connection: sa.Connection, trace_id: str) -> TraceRow | None:
+    """Return a trace."""
+    row = connection.execute(sa.select(mlflow_trace).where(mlflow_trace.c.id == trace_id)).first()
+    return None if row is None else TraceRow(*row)
+
+
+def traces_of(connection: sa.Connection, names: Sequence[str]) -> list[TraceRow]:
+    """Return the traces of experiments of some names, newest first."""
+    numbers = sa.select(experiment.c.id).where(experiment.c.name.in_(names))
+    query = sa.select(mlflow_trace).where(mlflow_trace.c.experiment_id.in_(numbers))
+    rows = connection.execute(query.order_by(mlflow_trace.c.requested_at.desc(), mlflow_trace.c.id))
+    return [TraceRow(*row) for row in rows]
+
+
+def remove_traces(connection: sa.Connection, ids: Sequence[str]) -> None:
+    """Remove traces."""
+    for start in range(0, len(ids), tracking.MOST_NAMES):
+        part = ids[start : start + tracking.MOST_NAMES]
+        connection.execute(mlflow_trace.delete().where(mlflow_trace.c.id.in_(part)))

@@ -5,7 +5,7 @@ Tests: tests/unit/mlflow_api, tests/integration/mlflow.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import sqlalchemy as sa
@@ -69,6 +69,19 @@ mlflow_model = sa.Table(
     sa.Column("tags", Json(dict[str, str]), nullable=False),
     sa.Column("metrics", Json(list[ModelMetric]), nullable=False),
     sa.Index("ix_mlflow_model_experiment", "experiment_id", "created_at"),
+)
+
+mlflow_trace = sa.Table(
+    "mlflow_trace",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("experiment_id", sa.BigInteger, nullable=False),
+    # Microseconds since 1970.
+    sa.Column("requested_at", sa.BigInteger, nullable=False),
+    sa.Column("info", Json(dict[str, Any]), nullable=False),
+    sa.Column("tags", Json(dict[str, str]), nullable=False),
+    sa.Column("assessments", Json(list[dict[str, Any]]), nullable=False),
+    sa.Index("ix_mlflow_trace_experiment", "experiment_id", "requested_at"),
 )
 
 

@@ -48,6 +48,7 @@ def test_an_unmodified_client_goes_everywhere(api_server: Server, tmp_path: Path
         "artifacts",
         "logged_models",
         "registry",
+        "traces",
     } <= set(told["stops"])
 
 

@@ -511,6 +511,38 @@ def registered(client: MlflowClient, options: argparse.Namespace) -> None:
     assert f"{other}-prompt" not in [one.name for one in client.search_registered_models()]
 
 
+def traces(client: MlflowClient, options: argparse.Namespace) -> None:
+    mlflow.set_experiment(f"traces {options.mark}")
+    number = number_of(client, f"traces {options.mark}")
+
+    @mlflow.trace
+    def double(x: int) -> int:
+        return 2 * x
+
+    double(21)
+    mlflow.flush_trace_async_logging()
+    trace_id = mlflow.get_last_active_trace_id()
+    assert trace_id is not None
+    found = client.get_trace(trace_id)
+    assert [span.name for span in found.data.spans] == ["double"]
+    assert found.data.spans[0].outputs == 42
+    client.set_trace_tag(trace_id, "a", "b")
+    client.set_trace_tag(trace_id, "c", "d")
+    client.delete_trace_tag(trace_id, "a")
+    feedback = mlflow.log_feedback(trace_id=trace_id, name="good", value=True, rationale="it is")
+    assert feedback.assessment_id is not None
+    assert mlflow.get_assessment(trace_id, feedback.assessment_id).name == "good"
+    mlflow.delete_assessment(trace_id, feedback.assessment_id)
+    mlflow.log_expectation(trace_id=trace_id, name="answer", value=42)
+    [searched] = mlflow.search_traces(
+        [number], filter_string="tags.c = 'd' AND trace.status = 'OK'", return_type="list"
+    )
+    assert [one.name for one in searched.info.assessments] == ["answer"]
+    assert mlflow.search_traces([number], filter_string="tags.a = 'b'", return_type="list") == []
+    assert client.delete_traces(number, trace_ids=[trace_id]) == 1
+    refused(lambda: client.get_trace(trace_id), "RESOURCE_DOES_NOT_EXIST")
+
+
 STOPS = (
     experiments,
     runs,
@@ -522,6 +554,7 @@ STOPS = (
     logged_models,
     registry,
     registered,
+    traces,
 )
 
 

@@ -406,6 +406,16 @@ def upgrade() -> None:
     sa.PrimaryKeyConstraint('id', name=op.f('pk_mlflow_model'))
     )
     op.create_index('ix_mlflow_model_experiment', 'mlflow_model', ['experiment_id', 'created_at'], unique=False)
+    op.create_table('mlflow_trace',
+    sa.Column('id', sa.Text(), nullable=False),
+    sa.Column('experiment_id', sa.BigInteger(), nullable=False),
+    sa.Column('requested_at', sa.BigInteger(), nullable=False),
+    sa.Column('info', sa.Text(), nullable=False),
+    sa.Column('tags', sa.Text(), nullable=False),
+    sa.Column('assessments', sa.Text(), nullable=False),
+    sa.PrimaryKeyConstraint('id', name=op.f('pk_mlflow_trace'))
+    )
+    op.create_index('ix_mlflow_trace_experiment', 'mlflow_trace', ['experiment_id', 'requested_at'], unique=False)
     op.create_table('model',
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('created_at', sa.BigInteger(), nullable=False),
