@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Text = str | float | tuple[str, ...] | None
 
+# Each comparison is looked for in the rest of the text; longer texts would cost seconds.
+LONGEST = 64 << 10
 _KINDS = {
     "metric": "metric", "metrics": "metric",
     "param": "param", "params": "param", "parameter": "param", "parameters": "param",
@@ -58,6 +60,10 @@ def parse(text: str) -> list[Clause]:
     Raises:
         BadParameterError: with the place that cannot be read.
     """
+    if len(text) > LONGEST:
+        raise BadParameterError(
+            f"Invalid filter string: it has {len(text):,} characters, and at most {LONGEST:,} are read."
+        )
     found: list[Clause] = []
     at = 0
     while text[at:].strip():

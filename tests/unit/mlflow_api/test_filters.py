@@ -58,6 +58,11 @@ def test_an_operator_or_a_value_that_does_not_fit_is_refused(text: str) -> None:
         as_tree(parse(text)[0])
 
 
+def test_a_filter_of_a_megabyte_is_refused_at_once() -> None:
+    with pytest.raises(BadParameterError, match="characters"):
+        parse("params.a = 'b' AND " * 60_000)
+
+
 def test_trees_have_our_operators() -> None:
     assert as_tree(Clause("metric", "a", "=", 1.0)) == Comparison(Field("metric", "a"), "==", 1.0)
     assert as_tree(Clause("param", "a", "LIKE", "x_%")) == Comparison(
