@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from everloop.cli import output, runs_search, runs_show
+from everloop.cli import output, runs_import, runs_search, runs_show
 
 
 @click.group()
@@ -12,7 +12,7 @@ def runs() -> None:
     """List tracked runs; show their params, metrics and artifacts."""
 
 
-for _command in (*runs_search.COMMANDS, *runs_show.COMMANDS):
+for _command in (*runs_search.COMMANDS, *runs_show.COMMANDS, *runs_import.COMMANDS):
     runs.add_command(_command)
 
 

@@ -7,6 +7,7 @@ training loop. Tests: tests/unit/tracking/test_client.py.
 from __future__ import annotations
 
 import logging
+import weakref
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, SupportsFloat
@@ -149,7 +150,17 @@ class ActiveRun:
         """Keep what this process prints from here to the end of the run; it is still printed."""
         from everloop.tracking import console
 
-        self._endings.append(console.listen(self._print))
+        known = weakref.ref(self)
+
+        def heard(text: str, is_error: bool, /) -> None:  # noqa: FBT001 - a listener
+            run = known()
+            if run is not None:
+                run.keep_line(text, is_error=is_error)
+
+        end = console.listen(heard)
+        self._endings.append(end)
+        # A run that nobody holds any more does not go on listening.
+        weakref.finalize(self, end)
 
     def watch_system(self, every_s: float = 10.0) -> None:
         """Log the use of processors, memory, disk, network and GPUs from here to the end of the run, as metrics `system/...`."""
@@ -157,7 +168,8 @@ class ActiveRun:
 
         self._endings.append(system_metrics.watch(self, every_s))
 
-    def _print(self, text: str, is_error: bool) -> None:  # noqa: FBT001 - a listener
+    def keep_line(self, text: str, *, is_error: bool = False) -> None:
+        """Keep a line as printed by the program, without printing it."""
         self._courier.buffer.add_line(PrintedLine(self._courier.buffer.now(), is_error, text))
         self._courier.nudge()
 

@@ -70,8 +70,7 @@ class _Console:
     def add(self, listener: Listener) -> None:
         """Begin to listen."""
         with self._lock:
-            if not self._listeners:
-                self._patch()
+            self._patch()
             self._listeners.append(listener)
 
     def remove(self, listener: Listener) -> None:
@@ -86,8 +85,9 @@ class _Console:
                 self._restore()
 
     def _patch(self) -> None:
+        """Listen to the streams of now; a program may have put others in their place since the last time."""
         for stream, is_error in ((sys.stdout, False), (sys.stderr, True)):
-            if stream is None:
+            if stream is None or any(stream is known for known, _, _ in self._patched):
                 continue
             lines = _Lines(is_error=is_error)
             before = stream.write

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import logging
 import sys
+import weakref
 from typing import TYPE_CHECKING
 
 from everloop.tracking import Tracking
@@ -39,6 +42,32 @@ def test_lines_are_told_as_they_end_and_the_last_one_when_listening_ends(
     assert heard.lines[3:] == [("no end", False)]
     assert sys.stdout.write == before
     assert capsys.readouterr().out == "one\ntwo\nno endnot heard\n"
+
+
+def test_a_stream_that_was_put_in_place_while_others_listen_is_heard_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = Heard(), Heard()
+    end_first = listen(first)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    end_second = listen(second)
+    print("new stream")
+    end_second()
+    end_first()
+    assert (first.lines, second.lines) == ([("new stream", False)], [("new stream", False)])
+
+
+def test_a_run_that_nobody_holds_does_not_go_on_listening(kernel: Kernel) -> None:
+    run = Tracking(kernel).start()
+    known = weakref.ref(run)
+    run.finish()
+    forgotten = Tracking(kernel).start()
+    forgotten.flush()
+    before = sys.stdout.write
+    del run, forgotten
+    gc.collect()
+    assert known() is None
+    assert sys.stdout.write != before
 
 
 def test_a_progress_bar_is_one_line_as_it_was_left() -> None:
