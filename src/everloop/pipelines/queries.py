@@ -65,7 +65,7 @@ def insert_run(  # noqa: PLR0913 - the columns of one row
         "owner": "",
         "error": "",
         "note": "",
-        "priority": options.priority,
+        "rank": -options.priority,
         "pool": options.pool,
     }
     connection.execute(pipeline_run.insert().values(**values, **code, **lease))

@@ -44,13 +44,15 @@ pipeline_run = sa.Table(
     sa.Column("inputs", Json(dict[str, Artifact])),
     sa.Column("outputs", Json(list[Artifact])),
     sa.Column("options", Json(RunOptions), nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False),
+    # The priority with the other sign: in the order (status, rank, id) runs are claimed, along one index.
+    sa.Column("rank", sa.Integer, nullable=False),
     sa.Column("pool", sa.Text, nullable=False),
     sa.Column("error", sa.Text, nullable=False),
     sa.Column("note", sa.Text, nullable=False),
     sa.Column("fence", sa.BigInteger, nullable=False),
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("lease_until", Time),
+    sa.Index("ix_pipeline_run_claim", "status", "rank", "id"),
     sa.Index("ix_pipeline_run_status", "status", "id"),
     sa.Index("ix_pipeline_run_pipeline", "pipeline", "id"),
 )

@@ -568,7 +568,7 @@ def upgrade() -> None:
     sa.Column('inputs', sa.Text(), nullable=True),
     sa.Column('outputs', sa.Text(), nullable=True),
     sa.Column('options', sa.Text(), nullable=False),
-    sa.Column('priority', sa.Integer(), nullable=False),
+    sa.Column('rank', sa.Integer(), nullable=False),
     sa.Column('pool', sa.Text(), nullable=False),
     sa.Column('error', sa.Text(), nullable=False),
     sa.Column('note', sa.Text(), nullable=False),
@@ -577,6 +577,7 @@ def upgrade() -> None:
     sa.Column('lease_until', sa.BigInteger(), nullable=True),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_pipeline_run'))
     )
+    op.create_index('ix_pipeline_run_claim', 'pipeline_run', ['status', 'rank', 'id'], unique=False)
     op.create_index('ix_pipeline_run_pipeline', 'pipeline_run', ['pipeline', 'id'], unique=False)
     op.create_index('ix_pipeline_run_status', 'pipeline_run', ['status', 'id'], unique=False)
     op.create_table('pipeline_trigger',
