@@ -14,17 +14,20 @@ import os
 import resource
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from floors import sqlite_commits_s
 
 from everloop.data.service import Data
 from everloop.kernel.runtime import open_kernel
 from everloop.kernel.settings import Settings
-from everloop.pipelines import pipeline, step
+from everloop.pipelines import artifacts, pipeline, step
+from everloop.pipelines.codecs.protocol import Store
 from everloop.pipelines.graph import trace
 from everloop.pipelines.service import Pipelines
 from everloop.tracking import Tracking
@@ -36,6 +39,20 @@ STEPS = 100
 FAN = 200
 WIDE = 10_000
 ROUNDS = 5
+ARRAY_BYTES = 200_000_000
+ARRAY_ROUNDS = 7
+SHELL_ROUNDS = 7
+ONE_STEP = """
+from everloop.pipelines import pipeline, step
+
+@step
+def add(x: int) -> int:
+    return x + 1
+
+@pipeline
+def one(x: int = 1) -> int:
+    return add(x)
+"""
 
 
 @step
@@ -105,6 +122,49 @@ def median_run_ms(
     return statistics.median(times) * 1000
 
 
+def array_s(folder: Path, store: Store) -> tuple[float, float]:
+    """Return the median seconds in which an array of 200 MB is saved, mapped and read: by NumPy, and as an artifact.
+
+    Both are taken in turn, each on an array of its own. The first round, which also makes the disk's cache grow, does not count.
+    """
+    source = np.random.default_rng(0)
+    bare, ours = [], []
+    file = folder / "array.npy"
+    for _ in range(ARRAY_ROUNDS + 1):
+        value = source.random(ARRAY_BYTES // 8)
+        began = time.perf_counter()
+        np.save(file, value)
+        np.load(file, mmap_mode="r").sum()
+        bare.append(time.perf_counter() - began)
+        file.unlink()
+        began = time.perf_counter()
+        artifact = artifacts.dump(value, store, where="value")
+        again: Any = artifacts.load(artifact, store)
+        again.sum()
+        ours.append(time.perf_counter() - began)
+        store.objects.delete(artifact.digest)
+    return statistics.median(bare[1:]), statistics.median(ours[1:])
+
+
+def shell_s(folder: Path) -> tuple[float, float]:
+    """Return the median seconds of a Python that does nothing, and of `everloop run` of a pipeline of one step."""
+    script = folder / "one.py"
+    script.write_text(ONE_STEP)
+    environment = os.environ | {"EVERLOOP_HOME": str(folder / "shell")}
+    commands = {
+        "bare": [sys.executable, "-c", "pass"],
+        "ours": [sys.executable, "-m", "everloop", "run", str(script), "--no-cache"],
+    }
+    subprocess.run(commands["ours"], check=True, capture_output=True, env=environment)  # makes the home
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for _ in range(SHELL_ROUNDS):
+        for name, command in commands.items():
+            began = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True, env=environment)
+            times[name].append(time.perf_counter() - began)
+    return statistics.median(times["bare"]), statistics.median(times["ours"])
+
+
 def main() -> None:
     """Print the figures as ratios to the floor."""
     parser = argparse.ArgumentParser()
@@ -133,7 +193,9 @@ def main() -> None:
         began = time.perf_counter()
         pipelines.run(wide, {"x": 1}, cache=False)
         widened = time.perf_counter() - began
+        bare, stored = array_s(folder, Store(kernel.objects, kernel.home / "scratch"))
         kernel.close()
+        python, shell = shell_s(folder)
     print(f"sqlite3 insert and commit (floor)   {floor:8.3f} ms")
     print(f"a run without steps                 {empty:8.2f} ms")
     print(
@@ -150,6 +212,12 @@ def main() -> None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(
         f"graph of {WIDE:,} steps, run         {widened:8.2f} s    {widened / WIDE * 1000:.2f} ms a step, peak {peak:.0f} MB"
+    )
+    print(
+        f"200 MB array to the next step       {stored * 1000:8.1f} ms   {stored / bare:6.2f} x np.save and np.load(mmap_mode)"
+    )
+    print(
+        f"`everloop run` of one step          {shell:8.2f} s    {shell / python:6.1f} x `python -c pass`   (reach: < 0.7 s)"
     )
     if asked.peers:
         print_peers(asked.peers, inline)

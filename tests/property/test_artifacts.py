@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from everloop.kernel import open_kernel
 from everloop.kernel.settings import Settings
 from everloop.pipelines.artifacts import dump, load
 from everloop.pipelines.codecs.protocol import Store
+from everloop.pipelines.codecs.tables import npy_pieces
 
 PLAIN = st.recursive(
     st.none()
@@ -47,6 +49,31 @@ def test_plain_values_come_back(value: Any) -> None:
 
     assert (artifact.codec, load(artifact, STORE)) == ("json", value)
     assert dump(copy.deepcopy(value), STORE, where="y").digest == artifact.digest
+
+
+LAYOUTS: dict[str, Any] = {
+    "as it is": lambda value: value,
+    "turned": lambda value: value.T,
+    "every second": lambda value: value[::2] if value.ndim else value,
+    "backwards": lambda value: value[..., ::-1] if value.ndim else value,
+}
+ROWS = np.dtype([("a", "i4"), ("b", "<U2")])
+MORE_KINDS: list[np.dtype[Any]] = [*KINDS, np.dtype("M8[s]"), np.dtype("c16"), np.dtype(">i2"), ROWS]
+
+
+@given(
+    st.sampled_from(MORE_KINDS).flatmap(
+        lambda kind: arrays.arrays(dtype=kind, shape=arrays.array_shapes(min_dims=0, min_side=0, max_side=4))
+    ),
+    st.sampled_from(sorted(LAYOUTS)),
+)
+@settings(deadline=None, max_examples=200)
+def test_the_pieces_of_an_array_are_the_file_that_numpy_writes(value: Any, layout: str) -> None:
+    laid = LAYOUTS[layout](value)
+    file = io.BytesIO()
+    np.save(file, laid, allow_pickle=False)
+
+    assert b"".join(npy_pieces(laid)) == file.getvalue()
 
 
 @given(ARRAYS)

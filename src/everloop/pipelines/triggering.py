@@ -9,7 +9,6 @@ import builtins
 import re
 from typing import TYPE_CHECKING, Any
 
-from everloop.alerting.channels.webhook import read_secret
 from everloop.core.errors import ConflictError, InvalidInputError, NotFoundError
 from everloop.kernel.operations import Service, operation
 from everloop.pipelines import hooks, queries, trigger_queries, triggers
@@ -194,6 +193,8 @@ class Triggers(Service):
             # The same answer as to a wrong signature, so that nobody learns names by asking.
             hooks.verify({**headers, "webhook-signature": ""}, body, secret=b"-", now=self.kernel.clock.now())
             raise AssertionError("a message without a signature is refused")
+        from everloop.alerting.channels.webhook import read_secret
+
         now = self.kernel.clock.now()
         delivery = hooks.verify(headers, body, secret=read_secret(plan.secret, name, noun="hook"), now=now)
         with self.kernel.catalog.transaction() as connection:
@@ -275,6 +276,10 @@ def _check_hook(plan: Trigger) -> None:
             raise InvalidTriggerError(
                 "a webhook needs a secret to check signatures with. Set a variable in the server's environment and give env:NAME."
             )
+        from everloop.alerting.channels.webhook import (
+            read_secret,  # with its HTTP client, which most commands do without
+        )
+
         read_secret(plan.secret, plan.name, noun="hook")
     elif plan.accepts or plan.secret:
         raise InvalidTriggerError("`accepts` and `secret` are for webhooks.")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -116,6 +117,25 @@ def test_an_array_is_a_memory_map_of_the_stored_file(store: Store) -> None:
     assert np.array_equal(again, value)
     with pytest.raises(ValueError, match="read-only"):
         again[0, 0] = 9
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_large_array_is_stored_without_a_copy_of_it(store: Store, tmp_path: Path, order: Any) -> None:
+    value = np.zeros((1024, 4096), order=order)  # 32 MiB
+    value[3, 5] = 7
+    np.save(tmp_path / "expected.npy", value)
+
+    tracemalloc.start()
+    artifact = dump(value, store, where="x")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 4 << 20
+    stored = store.objects.path(artifact.digest)
+    assert stored.read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    again = load(artifact, store)
+    assert isinstance(again, np.memmap)
+    assert np.array_equal(again, value)
 
 
 def test_an_array_of_python_objects_is_pickled_with_a_warning(store: Store) -> None:

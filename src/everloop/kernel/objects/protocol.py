@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     from everloop.core.digests import Digest
 
-Content = bytes | Path | Iterable[bytes]
-"""Bytes, a file, or a stream of pieces."""
+Content = bytes | Path | Iterable[bytes | memoryview]
+"""Bytes, a file, or a stream of pieces; a piece is used before the next one is asked for."""
 
 
 class ObjectNotFoundError(NotFoundError):

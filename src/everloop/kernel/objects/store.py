@@ -234,7 +234,7 @@ class ObjectStore:
         self.files.write(place.file, [content], durable=durable)
         self._record([place])
 
-    def _put_stream(self, pieces: Iterable[bytes], *, durable: bool) -> Digest:
+    def _put_stream(self, pieces: Iterable[bytes | memoryview], *, durable: bool) -> Digest:
         staged = self.files.staging / new_id()
         try:
             digest = self._spool(pieces, staged)
@@ -246,7 +246,7 @@ class ObjectStore:
             staged.unlink(missing_ok=True)
         return digest
 
-    def _spool(self, pieces: Iterable[bytes], staged: Path) -> Digest:
+    def _spool(self, pieces: Iterable[bytes | memoryview], staged: Path) -> Digest:
         hasher = blake3()
         with refuse_full_disk(str(self.files.staging)), staged.open("wb", buffering=1 << 20) as file:
             for piece in pieces:

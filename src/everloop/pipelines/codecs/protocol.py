@@ -15,6 +15,7 @@ from everloop.core.errors import InvalidInputError
 if TYPE_CHECKING:
     from everloop.core.digests import Digest
     from everloop.kernel.objects import Objects
+    from everloop.kernel.objects.protocol import Content
     from everloop.pipelines.records import Artifact
 
 # A plain value up to this size stays in the catalog's row, so that a small step costs no file.
@@ -49,8 +50,8 @@ class Store:
         self._folder.mkdir(parents=True, exist_ok=True)
         return self._folder
 
-    def put(self, content: bytes | Path) -> Digest:
-        """Store bytes or a file. Not synced on its own: the run resumes from the last commit after a power cut."""
+    def put(self, content: Content) -> Digest:
+        """Store bytes, a file or a stream of pieces. Not synced on its own: the run resumes from the last commit after a power cut."""
         return self.objects.put(content, durable=False)
 
 

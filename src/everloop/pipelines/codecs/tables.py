@@ -17,9 +17,14 @@ from everloop.pipelines.codecs.protocol import INLINE_BYTES
 from everloop.pipelines.records import Artifact
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from everloop.pipelines.codecs.protocol import Store
 
 _REFERENCE = "reference.json"
+# Arrays above this go to the store in pieces; below it one buffer costs less than a staged file.
+_STREAMED = 1 << 20
+_PIECE = 8 << 20
 
 
 class TableCodec:
@@ -75,12 +80,9 @@ class NumpyCodec:
         return numpy is not None and isinstance(value, numpy.ndarray) and not value.dtype.hasobject
 
     def dump(self, value: Any, store: Store) -> Artifact:  # noqa: ANN401 - an array
-        """Write npy."""
-        import numpy as np
-
-        buffer = io.BytesIO()
-        np.save(buffer, value, allow_pickle=False)
-        digest = store.put(buffer.getvalue())
+        """Write npy; a large array goes from its own memory to the file, hashed on the way."""
+        content = _npy(value) if value.nbytes <= _STREAMED else npy_pieces(value)
+        digest = store.put(content)
         return Artifact(codec=self.name, digest=digest, objects={"array.npy": digest})
 
     def load(self, artifact: Artifact, store: Store) -> object:
@@ -89,6 +91,38 @@ class NumpyCodec:
 
         path = store.objects.path(artifact.objects["array.npy"])
         return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def npy_pieces(value: Any) -> Iterator[bytes | memoryview]:  # noqa: ANN401 - an array
+    """Yield buffers that make the file which `np.save` would write, byte for byte.
+
+    They are views of the array's own memory where it lies in one piece, in either order, else copies of 8 MiB at a time.
+    """
+    import numpy as np
+
+    head = io.BytesIO()
+    try:
+        facts = np.lib.format.header_data_from_array_1_0(value)
+        np.lib.format.write_array_header_1_0(head, facts)
+    except ValueError:  # names of fields that the first version of the format cannot hold
+        yield _npy(value)
+        return
+    yield head.getvalue()
+    if value.flags.c_contiguous or value.flags.f_contiguous:
+        flat = np.asarray(value).reshape(-1, order="C" if value.flags.c_contiguous else "F").view(np.uint8)
+        yield from (flat[at : at + _PIECE].data for at in range(0, len(flat), _PIECE))
+        return
+    count = max(1, _PIECE // value.dtype.itemsize)
+    for chunk in np.nditer(value, ["external_loop", "buffered"], ["readonly"], buffersize=count, order="C"):
+        yield np.asarray(chunk).tobytes()
+
+
+def _npy(value: Any) -> bytes:  # noqa: ANN401 - an array
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.save(buffer, value, allow_pickle=False)
+    return buffer.getvalue()
 
 
 class FrameCodec:
