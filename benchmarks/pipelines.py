@@ -193,6 +193,7 @@ def main() -> None:
         began = time.perf_counter()
         pipelines.run(wide, {"x": 1}, cache=False)
         widened = time.perf_counter() - began
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
         bare, stored = array_s(folder, Store(kernel.objects, kernel.home / "scratch"))
         kernel.close()
         python, shell = shell_s(folder)
@@ -209,7 +210,6 @@ def main() -> None:
     )
     print(f"1 -> {FAN} -> 1 on 2 processes         {fanned:8.2f} s    (reach: < 1 s)")
     print(f"graph of {WIDE:,} steps, drawn       {planned:8.2f} s    (reach: < 1 s)")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
     print(
         f"graph of {WIDE:,} steps, run         {widened:8.2f} s    {widened / WIDE * 1000:.2f} ms a step, peak {peak:.0f} MB"
     )

@@ -6,7 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from everloop.kernel.catalog.schema import Json
-from everloop.mlflow_api.texts import number_of, plain_of, text_of
+from everloop.mlflow_api.texts import number_of, text_of
+from everloop.tracking.plain import plain_of
 
 NUMBERS = st.one_of(st.floats(), st.integers(), st.decimals()).map(str)
 

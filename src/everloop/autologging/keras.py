@@ -46,7 +46,7 @@ def _before(
         }
         training.params(plain, prefix="optimizer.")
 
-    class Each(keras.callbacks.Callback):  # type: ignore[misc] # of a library without types
+    class Each(keras.callbacks.Callback):
         """Logs each epoch."""
 
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

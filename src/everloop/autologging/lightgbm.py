@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from everloop.autologging.training import argument, follow, wrap
+from everloop.autologging.training import argument, follow, log_boosting, wrap
 
 if TYPE_CHECKING:
     from everloop.autologging.training import Training
 
-_DATA, _ROUNDS = 1, 2
+_DATA = 1
 
 
 def install(module: Any) -> None:
@@ -31,16 +31,21 @@ def _before(
     kwargs: dict[str, Any],
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     del instance
-    params = dict(argument(args, kwargs, 0, "params") or {})
-    training.params({name: value for name, value in params.items() if not callable(value)})
-    training.params({"num_boost_round": argument(args, kwargs, _ROUNDS, "num_boost_round")})
     _log_data(training, argument(args, kwargs, _DATA, "train_set"))
+    return log_boosting(training, args, kwargs, _Each(training))
 
-    def each(env: Any) -> None:
-        training.safely(_log_iteration, training, env)
 
-    each.order = 5  # type: ignore[attr-defined] # before early stopping, which ends by an exception
-    return args, {**kwargs, "callbacks": [*(kwargs.get("callbacks") or []), each]}
+class _Each:
+    """LightGBM's callback: logs each iteration."""
+
+    order = 5  # before early stopping, which ends by an exception
+
+    def __init__(self, training: Training) -> None:
+        self._training = training
+
+    def __call__(self, env: Any) -> None:
+        """Log an iteration."""
+        self._training.safely(_log_iteration, self._training, env)
 
 
 def _log_iteration(training: Training, env: Any) -> None:

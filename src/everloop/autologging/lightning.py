@@ -41,11 +41,13 @@ def _before(
             "precision": str(trainer.precision),
         }
     )
-    trainer.callbacks.append(_each(training, sys.modules[package].Callback))
+    each = _each(training, sys.modules[package].Callback)
+    trainer.callbacks.append(each)
+    training.on_end(lambda: trainer.callbacks.remove(each))
 
 
 def _each(training: Training, base: Any) -> Any:
-    class Each(base):  # type: ignore[misc] # of a library without types
+    class Each(base):
         """Logs what the model has logged, and the learning rate."""
 
         def on_train_batch_end(self, trainer: Any, *args: Any, **kwargs: Any) -> None:
@@ -85,7 +87,6 @@ def _after(
     training: Training, trainer: Any, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     del result, args, kwargs
-    trainer.callbacks[:] = [one for one in trainer.callbacks if type(one).__name__ != "Each"]
     training.metrics({"epochs": trainer.current_epoch, "steps": trainer.global_step})
     best = getattr(trainer.checkpoint_callback, "best_model_path", "")
     if best:

@@ -58,5 +58,5 @@ def _after(
 def _figure(result: Any, name: str) -> float | None:
     try:
         return float(getattr(result, name))
-    except (AttributeError, TypeError, ValueError, NotImplementedError):
+    except (AttributeError, TypeError, ValueError, NotImplementedError):  # how models say that they have none
         return None

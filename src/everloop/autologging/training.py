@@ -46,7 +46,7 @@ class _State:
         self.lock = threading.Lock()
         self.opened: App | None = None
         # Trainings that go on, by thread.
-        self.going_on: dict[int, int] = {}
+        self.going_on: set[int] = set()
         self.told: set[str] = set()
 
 
@@ -86,6 +86,11 @@ class Training:
         self._run: ActiveRun | None = None
         self._is_ours = False
         self._last: dict[str, tuple[float, dict[str, float]]] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    def on_end(self, undo: Callable[[], None]) -> None:
+        """Call this when the training has ended, however it did: what was hung into the user's objects is taken away again."""
+        self._undo.append(undo)
 
     @property
     def run(self) -> ActiveRun:
@@ -105,10 +110,10 @@ class Training:
         try:
             return work(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - the training goes on
-            told = f"{self.library}: {type(error).__name__}: {error}"
-            if told not in _state.told:
-                _state.told.add(told)
-                _log.warning("autolog left something out: %s", told)
+            kind = f"{self.library}: {type(error).__name__}"
+            if kind not in _state.told:
+                _state.told.add(kind)
+                _log.warning("autolog left something out: %s: %s", kind, error)
             return None
 
     def params(self, values: Mapping[str, Any], *, prefix: str = "") -> None:
@@ -195,7 +200,7 @@ class Training:
         """Begin: trainings inside this one are not logged."""
         self._started = time.perf_counter()
         with _state.lock:
-            _state.going_on[threading.get_ident()] = 1
+            _state.going_on.add(threading.get_ident())
         return self
 
     def __exit__(
@@ -204,7 +209,9 @@ class Training:
         """Write the last steps, and end a run that was started here as the training ended."""
         del trace
         with _state.lock:
-            _state.going_on.pop(threading.get_ident(), None)
+            _state.going_on.discard(threading.get_ident())
+        for undo in self._undo:
+            self.safely(undo)
         if self._run is not None:
             self.safely(self._end, kind, error)
 
@@ -264,6 +271,16 @@ def wrap(owner: Any, name: str, wrapper: Callable[..., Any]) -> None:
         wrapped: Any = wrapt.FunctionWrapper(found, wrapper)
         wrapped._self_everloop = True  # noqa: SLF001 - the wrapper's own place for such things
         setattr(owner, name, wrapped)
+
+
+def log_boosting(
+    training: Training, args: tuple[Any, ...], kwargs: Mapping[str, Any], callback: Any
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Log the params of `train(params, data, num_boost_round)`; return its arguments with a callback more."""
+    params = dict(argument(args, kwargs, 0, "params") or {})
+    training.params({name: value for name, value in params.items() if not callable(value)})
+    training.params({"num_boost_round": argument(args, kwargs, 2, "num_boost_round")})
+    return args, {**kwargs, "callbacks": [*(kwargs.get("callbacks") or []), callback]}
 
 
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str) -> Any:

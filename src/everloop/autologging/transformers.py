@@ -27,7 +27,7 @@ def _before(training: Training, trainer: Any, args: tuple[Any, ...], kwargs: dic
     training.params({name: getattr(trainer.args, name, None) for name in _PARAMS})
     training.params({"model": type(trainer.model).__name__, "parameters": trainer.model.num_parameters()})
 
-    class Each(TrainerCallback):  # type: ignore[misc] # of a library without types
+    class Each(TrainerCallback):
         """Logs what the trainer logs."""
 
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
@@ -36,12 +36,12 @@ def _before(training: Training, trainer: Any, args: tuple[Any, ...], kwargs: dic
             training.safely(training.metrics, logs or {}, state.global_step)
 
     trainer.add_callback(Each)
-    training.each = Each  # type: ignore[attr-defined] # taken away again below
+    training.on_end(lambda: trainer.remove_callback(Each))
 
 
 def _after(
     training: Training, trainer: Any, result: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> None:
     del args, kwargs
-    trainer.remove_callback(training.each)  # type: ignore[attr-defined] # set above
+    del trainer
     training.metrics(result.metrics, result.global_step)

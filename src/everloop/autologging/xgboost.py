@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from everloop.autologging.training import argument, follow, wrap
+from everloop.autologging.training import argument, follow, log_boosting, wrap
 
 if TYPE_CHECKING:
     from everloop.autologging.training import Training
 
-_DATA, _ROUNDS = 1, 2
+_DATA = 1
 
 
 def install(module: Any) -> None:
@@ -31,9 +31,6 @@ def _before(
     import xgboost
 
     del instance
-    params = dict(argument(args, kwargs, 0, "params") or {})
-    training.params({name: value for name, value in params.items() if not callable(value)})
-    training.params({"num_boost_round": argument(args, kwargs, _ROUNDS, "num_boost_round")})
     matrix = argument(args, kwargs, _DATA, "dtrain")
     training.params({"train.rows": matrix.num_row(), "train.columns": matrix.num_col()})
 
@@ -46,7 +43,7 @@ def _before(
             training.safely(_log_iteration, training, epoch, evals_log)
             return False
 
-    return args, {**kwargs, "callbacks": [*(kwargs.get("callbacks") or []), Each()]}
+    return log_boosting(training, args, kwargs, Each())
 
 
 def _log_iteration(training: Training, epoch: int, found: dict[str, dict[str, list[Any]]]) -> None:

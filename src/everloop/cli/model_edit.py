@@ -7,16 +7,6 @@ import click
 from everloop.cli import output
 
 
-def _tags(given: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for one in given:
-        key, equals, value = one.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{one!r} is no tag. Write key=value.")
-        found[key] = value
-    return found
-
-
 @click.command()
 @click.argument("name")
 @click.option("--note", default="", help="Text about it.")
@@ -24,7 +14,7 @@ def _tags(given: tuple[str, ...]) -> dict[str, str]:
 def new(name: str, note: str, tags: tuple[str, ...]) -> None:
     """Make model NAME without versions."""
     with output.app() as loop:
-        output.record(loop.registry.create_model(name, note=note, tags=_tags(tags)))
+        output.record(loop.registry.create_model(name, note=note, tags=output.pairs(tags)))
 
 
 @click.command()
@@ -47,7 +37,7 @@ def edit(
     """Change name, note and tags of model NAME."""
     with output.app() as loop:
         changed = loop.registry.edit_model(
-            name, name=new_name, note=note, tags=_tags(tags), remove_tags=list(removed)
+            name, name=new_name, note=note, tags=output.pairs(tags), remove_tags=list(removed)
         )
         output.record(changed)
 
@@ -73,7 +63,7 @@ def edit_version(
     """Change note and tags of VERSION of model NAME."""
     with output.app() as loop:
         changed = loop.registry.edit_version(
-            name, version, note=note, tags=_tags(tags), remove_tags=list(removed)
+            name, version, note=note, tags=output.pairs(tags), remove_tags=list(removed)
         )
         output.record(changed)
 

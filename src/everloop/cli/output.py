@@ -159,3 +159,18 @@ def _print_table(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None
     console.print(drawn)
     if not cells:
         note("nothing here yet")
+
+
+def pairs(words: Sequence[str]) -> dict[str, str]:
+    """Return NAME=VALUE words as a mapping.
+
+    Raises:
+        click.BadParameter: a word has no equals sign.
+    """
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{word!r} is no NAME=VALUE.")
+        found[name] = value
+    return found

@@ -97,7 +97,7 @@ def edit(
     with output.app() as loop:
         output.record(
             loop.tracking.edit_run(
-                run_id, name=name, note=note, tags=_pairs(tags), remove_tags=list(remove_tags)
+                run_id, name=name, note=note, tags=output.pairs(tags), remove_tags=list(remove_tags)
             )
         )
 
@@ -134,7 +134,7 @@ def experiments(deleted: bool) -> None:  # noqa: FBT001 - click's flag
 def new_experiment(name: str, tags: tuple[str, ...]) -> None:
     """Make the experiment NAME."""
     with output.app() as loop:
-        output.record(loop.tracking.create_experiment(name, tags=_pairs(tags)))
+        output.record(loop.tracking.create_experiment(name, tags=output.pairs(tags)))
 
 
 @runs.command("edit-experiment")
@@ -149,7 +149,7 @@ def edit_experiment(
     with output.app() as loop:
         output.record(
             loop.tracking.edit_experiment(
-                experiment, name=name, tags=_pairs(tags), remove_tags=list(remove_tags)
+                experiment, name=name, tags=output.pairs(tags), remove_tags=list(remove_tags)
             )
         )
 
@@ -168,16 +168,6 @@ def restore_experiment(experiment: str) -> None:
     """Take EXPERIMENT out of the trash, with the runs that went there with it."""
     with output.app() as loop:
         output.record(loop.tracking.restore_experiment(experiment))
-
-
-def _pairs(words: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for word in words:
-        name, equals, value = word.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{word!r} is no NAME=VALUE.")
-        found[name] = value
-    return found
 
 
 @runs.command()

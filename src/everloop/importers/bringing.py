@@ -7,27 +7,27 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 import numpy as np
 
-from everloop.core.errors import EverloopError, NotFoundError
+from everloop.core.errors import EverloopError, NotFoundError, UnavailableError
 from everloop.importers.records import Imported, Loss, Series
-from everloop.tracking.naming import LONGEST_NAME, LONGEST_TEXT
-from everloop.tracking.series.columns import PointColumns
-
-Item = TypeVar("Item")
+from everloop.tracking.delivery import SENT_INLINE
+from everloop.tracking.keeping import in_objects
+from everloop.tracking.naming import LONGEST_TEXT, is_name
+from everloop.tracking.series.columns import Columns, PointColumns, pack_arrays
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from everloop.importers.records import ForeignRun, Source
     from everloop.tracking import Tracking
-    from everloop.tracking.records import MediaPoint, Plain, Run
+    from everloop.tracking.records import Plain, Run
 
+Item = TypeVar("Item")
 _BATCH_POINTS = 50_000
 _BATCH_LINES = 5_000
 _BATCH_MEDIA = 100
-_INLINE = 64 << 10
+_PAGE = 10_000
 _PLAIN_ID = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -47,7 +47,8 @@ def bring(
         told: called with the name of each run that is done, and what was found so far.
 
     Raises:
-        BadSourceError: the files cannot be read; runs that were brought before that stay.
+        BadSourceError: the files cannot be read.
+        UnavailableError: the home does not answer; runs that were brought before that stay, and calling again goes on.
     """
     report = Imported(kind=source.kind, place=source.place, is_dry=dry_run)
     runs = list(source.runs())
@@ -55,6 +56,8 @@ def bring(
     for run in _ordered(runs, known, source):
         try:
             _bring_one(tracking, source, run, report, dry_run=dry_run)
+        except UnavailableError:  # the home is away: nothing after this run would come either
+            raise
         except EverloopError as error:
             source.losses.append(Loss(run=run.id, what="run", reason=str(error)))
         if told is not None:
@@ -115,7 +118,7 @@ def _bring_one(
         if not dry_run:
             tracking.create_run(
                 id=here,
-                experiment=_name(run.experiment) or "default",
+                experiment=run.experiment if is_name(run.experiment) else "default",
                 name=run.name,
                 params=params,
                 tags=tags,
@@ -154,9 +157,9 @@ def _bring_series(
         report.new_points += len(new.steps)
         for start in range(0, len(new.steps), _BATCH_POINTS):
             part = slice(start, start + _BATCH_POINTS)
-            columns = (new.steps[part], new.times[part], new.values[part])
-            waiting.append(_pack(new.name, *columns))
-            size += len(columns[0])
+            columns = Columns(new.steps[part], new.times[part], new.values[part])
+            waiting.append(pack_arrays(new.name, columns))
+            size += len(columns.steps)
             if size >= _BATCH_POINTS:
                 if not dry_run:
                     tracking.log_batch(here, series=waiting)
@@ -180,7 +183,7 @@ def _bring_rest(
         report.media += len(group)
         new = [one for one in group if (one.name, one.step, one.index) not in kept]
         if new and not dry_run:
-            tracking.log_batch(here, media=[_stored(tracking, one) for one in new])
+            tracking.log_batch(here, media=in_objects(tracking.kernel.objects, new, above=SENT_INLINE))
     printed = tracking.output(here, limit=1, tail=True) if before is not None else []
     left_out = printed[-1].number + 1 if printed else 0
     for printed_lines in _groups(run.lines(), _BATCH_LINES):
@@ -193,7 +196,7 @@ def _bring_rest(
         size = content.stat().st_size if isinstance(content, Path) else len(content)
         report.artifacts += 1
         report.artifact_bytes += size
-        if not _name(name):
+        if not is_name(name):
             source.losses.append(
                 Loss(run=run.id, what=f"artifact {name[:60]!r}", reason="its name cannot be kept")
             )
@@ -219,15 +222,11 @@ def _fitting(run: ForeignRun, source: Source) -> tuple[dict[str, Plain], dict[st
 
 def _reason(name: str, value: Plain) -> str:
     """Return why a param or tag cannot be kept; empty when it can."""
-    if not _name(name):
+    if not is_name(name):
         return "its name cannot be kept"
     if isinstance(value, str) and len(value) > LONGEST_TEXT:
         return f"it has {len(value):,} characters, and {LONGEST_TEXT:,} are kept"
     return ""
-
-
-def _name(name: str) -> str:
-    return name if name and len(name) <= LONGEST_NAME and name.isprintable() else ""
 
 
 def _differ(new: dict[str, Plain] | dict[str, str], old: dict[str, Plain] | dict[str, str]) -> bool:
@@ -254,33 +253,18 @@ def _rows(steps: object, times: object, values: object) -> np.ndarray[tuple[int]
     return np.ascontiguousarray(np.stack(columns, axis=1)).view("V24").reshape(-1)
 
 
-def _pack(name: str, steps: object, times: object, values: object) -> PointColumns:
-    return PointColumns(
-        name=name,
-        steps=np.asarray(steps, "<f8").tobytes(),
-        times=np.asarray(times, "<i8").tobytes(),
-        values=np.asarray(values, "<f8").tobytes(),
-    )
-
-
-def _stored(tracking: Tracking, one: MediaPoint) -> MediaPoint:
-    if len(one.content) <= _INLINE:
-        return one
-    return msgspec.structs.replace(one, content=b"", digest=tracking.kernel.objects.put(one.content))
-
-
 def _media_here(tracking: Tracking, run: str) -> set[tuple[str, float, int]]:
     found: set[tuple[str, float, int]] = set()
     names: set[str] = set()
     # Pages are by step within a name, so names are asked for one by one once they are known.
-    first = tracking.media(run, limit=10_000)
+    first = tracking.media(run, limit=_PAGE)
     names.update(one.name for one in first)
     found.update((one.name, one.step, one.index) for one in first)
-    if len(first) < 10_000:
+    if len(first) < _PAGE:
         return found
     for name in sorted(names):
         after: float | None = None
-        while page := tracking.media(run, name=name, after=after, limit=10_000):
+        while page := tracking.media(run, name=name, after=after, limit=_PAGE):
             found.update((one.name, one.step, one.index) for one in page)
             after = page[-1].step
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections import defaultdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,11 +13,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from everloop.importers.records import BadSourceError, ForeignRun, ImporterMissingError, Loss, Series
+from everloop.tracking.plain import plain_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from everloop.tracking.records import Plain, RunStatus
+    from everloop.tracking.records import RunStatus
 
 _STATUS: dict[str, RunStatus] = {
     "RUNNING": "running", "SCHEDULED": "running", "FINISHED": "finished", "FAILED": "failed", "KILLED": "killed",
@@ -259,7 +259,7 @@ def _foreign(  # noqa: PLR0913 - what a run is
         status=_STATUS.get(status, "finished"),
         started_at=_time(start) or datetime.fromtimestamp(0, UTC),
         ended_at=_time(end),
-        params={key: typed(value) for key, value in params.items()},
+        params={key: plain_of(value) for key, value in params.items()},
         tags=others,
         note=tags.get(_NOTE, ""),
         parent=tags.get(_PARENT, ""),
@@ -273,18 +273,3 @@ def _time(milliseconds: object) -> datetime | None:
     if not isinstance(milliseconds, int | float) or not milliseconds:
         return None
     return datetime.fromtimestamp(milliseconds / 1000, UTC)
-
-
-def typed(text: str) -> Plain:
-    """Return the number, truth value or None that a text stands for, when it is written as such a value would be; else the text."""
-    if text in ("True", "False"):
-        return text == "True"
-    if text == "None":
-        return None
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return text
-    if isinstance(value, int | float) and not isinstance(value, bool) and str(value) == text:
-        return value
-    return text

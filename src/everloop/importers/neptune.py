@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import mimetypes
 from collections import defaultdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from everloop.importers.records import BadSourceError, ForeignRun, Loss, Series
-from everloop.tracking.media import Histogram, Text
-from everloop.tracking.records import MediaPoint
+from everloop.importers.records import BadSourceError, ForeignRun, Loss, Moment, Series, show
+from everloop.tracking.media import Histogram, Image, Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import datetime
 
-    from everloop.tracking.records import Plain, RunStatus
+    from everloop.tracking.records import MediaPoint, Plain, RunStatus
 
 _NEEDED = {"project_id", "run_id", "attribute_path", "attribute_type"}
 _PLAIN = {"float": "float_value", "int": "int_value", "string": "string_value", "bool": "bool_value", "datetime": "datetime_value"}  # fmt: skip
-_MOST_BINS = 4096
 
 
 def open_source(place: str, *, artifacts: str = "") -> _Export:
@@ -157,29 +155,19 @@ class _Export:
     def _media(self, project: str, run: str) -> Iterator[MediaPoint]:
         columns = ["attribute_path", "step", "timestamp"]
         for row in self._rows(project, run, "string_series", [*columns, "string_value"]):
-            yield _point(row, Text(str(row["string_value"])).encoded)
+            yield from show(self.losses, _at(run, row), functools.partial(Text, str(row["string_value"])))
         for row in self._rows(project, run, "histogram_series", [*columns, "histogram_value"]):
-            value = row["histogram_value"]
-            if len(value["values"]) > _MOST_BINS:
-                self.losses.append(
-                    Loss(
-                        run=run,
-                        what=row["attribute_path"],
-                        reason=f"a histogram of {len(value['values']):,} bins",
-                    )
-                )
-                continue
-            yield _point(row, Histogram(counted=(value["values"], value["edges"])).encoded)
+            counted = (row["histogram_value"]["values"], row["histogram_value"]["edges"])
+            yield from show(self.losses, _at(run, row), functools.partial(Histogram, counted=counted))
         for row in self._rows(project, run, "file_series", [*columns, "file_value"]):
             file = self._file(run, row)
-            if file is not None:
-                media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
-                if media_type.startswith("image/"):
-                    yield _point(row, ("image", media_type, file.read_bytes(), {"file": file.name}))
-                else:
-                    self.losses.append(
-                        Loss(run=run, what=row["attribute_path"], reason=f"a series of files of {media_type}")
-                    )
+            if file is None:
+                continue
+            if (mimetypes.guess_type(file.name)[0] or "").startswith("image/"):
+                yield from show(self.losses, _at(run, row), functools.partial(Image, file))
+            else:
+                reason = f"a series of files like {file.name}"
+                self.losses.append(Loss(run=run, what=row["attribute_path"], reason=reason))
 
     def _artifacts(self, project: str, run: str) -> Iterator[tuple[str, Path]]:
         for row in self._rows(project, run, "file", ["attribute_path", "file_value"]):
@@ -200,12 +188,8 @@ class _Export:
         return file
 
 
-def _point(row: dict[str, Any], encoded: Any) -> MediaPoint:
-    kind, media_type, content, details = encoded
-    return MediaPoint(
-        name=row["attribute_path"], kind=kind, step=float(row["step"] or 0), time=_micro(row["timestamp"]), media_type=media_type,
-        content=content, size_bytes=len(content), details=details,
-    )  # fmt: skip
+def _at(run: str, row: dict[str, Any]) -> Moment:
+    return Moment(run, row["attribute_path"], float(row["step"] or 0), _micro(row["timestamp"]))
 
 
 def _number(value: float | None) -> float:
@@ -213,8 +197,6 @@ def _number(value: float | None) -> float:
 
 
 def _moment(value: Any) -> datetime:
-    from datetime import UTC, datetime
-
     if not isinstance(value, datetime):
         return datetime.fromtimestamp(0, UTC)
     return value if value.tzinfo is not None else value.replace(tzinfo=UTC)

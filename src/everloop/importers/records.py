@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from everloop.tracking.media import Media
     from everloop.tracking.records import MediaPoint, Plain, PrintedLine, RunStatus
 
 
@@ -69,8 +70,27 @@ class Imported(msgspec.Struct, kw_only=True):
     losses: list[Loss] = []
 
 
+class Moment(NamedTuple):
+    """Where a value belongs: the run it is of, its name, step, and time in microseconds since 1970."""
+
+    run: str
+    name: str
+    step: float
+    time: int
+
+
+def show(
+    losses: list[Loss], at: Moment, make: Callable[[], Media], *, index: int = 0
+) -> Iterator[MediaPoint]:
+    """Yield a value to keep; one that cannot be kept, too large or of a wrong form, is reported, and the others of its run come."""
+    try:
+        yield make().encoded.at(at.name, at.step, at.time, index=index)
+    except InvalidInputError as error:
+        losses.append(Loss(run=at.run, what=f"{at.name} at step {at.step:g}", reason=str(error)))
+
+
 class Series(NamedTuple):
-    """Points of one metric: arrays of shape (n,); times in microseconds since 1970."""
+    """Points of one metric: arrays of shape (n,), doubles and whole numbers of 64 bits; times in microseconds since 1970."""
 
     name: str
     steps: npt.NDArray[np.float64]

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from everloop.importers.records import BadSourceError, ForeignRun, Loss, Series
+from everloop.importers.records import BadSourceError, ForeignRun, Loss, Moment, Series, show
 from everloop.importers.wire import Message, tensorflow_records
 from everloop.tracking.media import Audio, Histogram, Image, Text
-from everloop.tracking.records import MediaPoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from everloop.tracking.media import Media
-    from everloop.tracking.records import Plain
+    from everloop.tracking.records import MediaPoint, Plain
 
 _FLOAT, _DOUBLE, _INT32, _STRING, _INT64 = 1, 2, 3, 7, 9
 _NUMBERS = {_FLOAT: "<f4", _DOUBLE: "<f8", _INT32: "<i4", _INT64: "<i8"}
@@ -49,6 +48,14 @@ class _Value(NamedTuple):
     value: Message
 
 
+class _Head(NamedTuple):
+    """First and last time, in microseconds since 1970, and hyperparameters."""
+
+    first: int
+    last: int
+    params: dict[str, Plain]
+
+
 class _Events:
     kind = "tensorboard"
 
@@ -61,14 +68,14 @@ class _Events:
         """Yield a run for each folder with event files."""
         for folder, files in self._files.items():
             name = folder.relative_to(self._folder).as_posix()
-            times = [value.time for value in _values(files)]
+            head = _head(files)
             yield ForeignRun(
                 id=f"{self._experiment}/{name}",
                 experiment=self._experiment,
                 name=self._experiment if name == "." else name,
-                started_at=datetime.fromtimestamp(min(times, default=0) / 1e6, UTC),
-                ended_at=datetime.fromtimestamp(max(times, default=0) / 1e6, UTC),
-                params=_params(files),
+                started_at=datetime.fromtimestamp(head.first / 1e6, UTC),
+                ended_at=datetime.fromtimestamp(head.last / 1e6, UTC),
+                params=head.params,
                 series=functools.partial(_series, files),
                 media=functools.partial(self._media, f"{self._experiment}/{name}", files),
             )
@@ -78,24 +85,16 @@ class _Events:
         for value in _values(files):
             if _scalar(value) is not None or value.plugin == "hparams":
                 continue
-            found = _shown(value)
-            if found is None:
+            makers = _shown(value)
+            if makers is None:
                 if value.tag not in told:
                     told.add(value.tag)
-                    self.losses.append(
-                        Loss(
-                            run=run,
-                            what=value.tag,
-                            reason=f"values of {value.plugin or 'an unknown kind'} are not brought",
-                        )
-                    )
+                    reason = f"values of {value.plugin or 'an unknown kind'} are not brought"
+                    self.losses.append(Loss(run=run, what=value.tag, reason=reason))
                 continue
-            for index, media in enumerate(found):
-                kind, media_type, content, details = media.encoded
-                yield MediaPoint(
-                    name=value.tag, kind=kind, step=value.step, time=value.time, index=index, media_type=media_type,
-                    content=content, size_bytes=len(content), details=details,
-                )  # fmt: skip
+            at = Moment(run, value.tag, value.step, value.time)
+            for index, make in enumerate(makers):
+                yield from show(self.losses, at, make, index=index)
 
 
 def _values(files: list[Path]) -> Iterator[_Value]:
@@ -149,26 +148,26 @@ def _numbers(tensor: Message) -> np.ndarray[tuple[int, ...], np.dtype[np.generic
     return found.reshape(shape) if int(np.prod(shape)) == len(found) else found
 
 
-def _shown(value: _Value) -> list[Media] | None:
-    """Return what a value shows; None when it is of no kind that is known here."""
+def _shown(value: _Value) -> list[Callable[[], Media]] | None:
+    """Return what makes the things that a value shows; None when it is of no kind that is known here."""
     message = value.value
     tensor = message.message(8)
     texts = [part for part in tensor.fields.get(8, []) if isinstance(part, bytes)]
-    found: list[Media] | None = None
+    found: list[Callable[[], Media]] | None = None
     if 4 in message:
-        found = [Image(message.message(4).raw(4))]
+        found = [lambda: Image(message.message(4).raw(4))]
     elif 5 in message:
-        found = [_old_histogram(message.message(5))]
+        found = [lambda: _old_histogram(message.message(5))]
     elif 6 in message:
-        found = [Audio(message.message(6).raw(4))]
+        found = [lambda: Audio(message.message(6).raw(4))]
     elif value.plugin == "text":
-        found = [Text(part.decode(errors="replace")) for part in texts]
+        found = [functools.partial(Text, part.decode(errors="replace")) for part in texts]
     elif value.plugin == "images":  # width and height come first
-        found = [Image(part) for part in texts[2:]]
+        found = [functools.partial(Image, part) for part in texts[2:]]
     elif value.plugin == "audio":
-        found = [Audio(part) for part in texts[::2]]
+        found = [functools.partial(Audio, part) for part in texts[::2]]
     elif value.plugin == "histograms":
-        found = [_new_histogram(_numbers(tensor))]
+        found = [lambda: _new_histogram(_numbers(tensor))]
     return found
 
 
@@ -190,15 +189,16 @@ def _old_histogram(histogram: Message) -> Histogram:
     return Histogram(counted=(counts, borders))
 
 
-def _params(files: list[Path]) -> dict[str, Plain]:
+def _head(files: list[Path]) -> _Head:
+    """Return what a run is, in one pass over its files."""
+    first = last = 0
     found: dict[str, Plain] = {}
     for value in _values(files):
-        if value.plugin != "hparams":
-            continue
-        start = Message(value.value.message(9).message(1).raw(2)).message(3)
-        for entry in start.messages(1):
-            found[entry.text(1)] = _plain(entry.message(2))
-    return found
+        first, last = min(first or value.time, value.time), max(last, value.time)
+        if value.plugin == "hparams":
+            start = Message(value.value.message(9).message(1).raw(2)).message(3)
+            found |= {entry.text(1): _plain(entry.message(2)) for entry in start.messages(1)}
+    return _Head(first, last, found)
 
 
 def _plain(value: Message) -> Plain:

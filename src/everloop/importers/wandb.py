@@ -15,15 +15,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from everloop.importers.records import BadSourceError, ForeignRun, Loss, Series
+from everloop.importers.records import BadSourceError, ForeignRun, Loss, Moment, Series, show
 from everloop.importers.wire import Message, leveldb_records
 from everloop.tracking.client import flatten
-from everloop.tracking.records import MediaKind, MediaPoint, PrintedLine
+from everloop.tracking.media import Histogram, Media, Text, Vector
+from everloop.tracking.media.values import Encoded, as_media
+from everloop.tracking.records import MediaKind, PrintedLine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from everloop.tracking.records import Plain, RunStatus
+    from everloop.tracking.records import MediaPoint, Plain, RunStatus
 
 _MAGIC = b":W&B"
 _HEADER = 7
@@ -31,6 +33,9 @@ _HISTORY, _SUMMARY, _OUTPUT, _CONFIG, _STATS, _RAW_OUTPUT, _RUN, _EXIT = 2, 3, 4
 _KINDS: dict[str, MediaKind] = {
     "image-file": "image", "audio-file": "audio", "video-file": "video", "html-file": "html", "table-file": "table", "plotly-file": "plotly",
 }  # fmt: skip
+
+# What JSON has no numbers for.
+_NO_TEXTS = ("NaN", "Infinity", "-Infinity")
 
 
 class _Point(NamedTuple):
@@ -217,60 +222,52 @@ class _Log:
             time = self._micro_of(values)
             for name, value in values.items():
                 if not name.startswith("_"):
-                    yield from self._as_media(name, value, step, time, losses)
+                    yield from self._shown(Moment(self.id, name, step, time), value, losses)
 
-    def _as_media(
-        self, name: str, value: Any, step: float, time: int, losses: list[Loss]
-    ) -> Iterator[MediaPoint]:
-        from everloop.tracking.media import Histogram, Text
+    def _shown(self, at: Moment, value: Any, losses: list[Loss]) -> Iterator[MediaPoint]:
+        """Yield what a value of the history shows; numbers are points and show nothing."""
+        if isinstance(value, dict) and "_type" not in value:
+            for key, part in value.items():
+                yield from self._shown(at._replace(name=f"{at.name}.{key}"), part, losses)
+        elif isinstance(value, dict):
+            yield from self._typed(at, value, losses)
+        elif isinstance(value, list):
+            yield from show(losses, at, functools.partial(Vector, value))
+        elif isinstance(value, str) and value not in _NO_TEXTS:
+            yield from show(losses, at, functools.partial(Text, value))
 
-        if isinstance(value, str) and value not in ("NaN", "Infinity", "-Infinity"):
-            yield _point(name, step, time, Text(value).encoded)
-        if not isinstance(value, dict) or "_type" not in value:
-            return
-        kind = value["_type"]
-        if kind == "histogram" and "bins" in value:
-            yield _point(name, step, time, Histogram(counted=(value["values"], value["bins"])).encoded)
-            return
-        if kind == "images/separated":
-            files = value.get("filenames") or [
-                f"media/images/{name}_{step:g}_{at}.{value.get('format', 'png')}"
-                for at in range(value.get("count", 0))
-            ]
-            for at, file in enumerate(files):
-                yield from self._file_media(
-                    name, {"path": file, "_type": "image-file"}, step, time, losses, index=at
-                )
-            return
-        yield from self._file_media(name, value, step, time, losses)
+    def _typed(self, at: Moment, value: dict[str, Any], losses: list[Loss]) -> Iterator[MediaPoint]:
+        if value["_type"] == "histogram" and "bins" in value:
+            yield from show(
+                losses, at, functools.partial(Histogram, counted=(value["values"], value["bins"]))
+            )
+        elif value["_type"] == "images/separated":
+            named = f"media/images/{at.name}_{at.step:g}_{{}}.{value.get('format', 'png')}"
+            files = value.get("filenames") or [named.format(one) for one in range(value.get("count", 0))]
+            for index, file in enumerate(files):
+                one = {"path": file, "_type": "image-file"}
+                yield from show(losses, at, functools.partial(self._file_media, one), index=index)
+        else:
+            yield from show(losses, at, functools.partial(self._file_media, value))
 
-    def _file_media(
-        self, name: str, value: dict[str, Any], step: float, time: int, losses: list[Loss], *, index: int = 0
-    ) -> Iterator[MediaPoint]:
+    def _file_media(self, value: dict[str, Any]) -> Media:
+        """Return a value that lies in a file.
+
+        Raises:
+            BadSourceError: it is of no kind that is known here, or its file is missing.
+        """
         kind = _KINDS.get(value["_type"])
         file = self._inside(str(value.get("path", "")))
         if kind is None or file is None:
-            losses.append(
-                Loss(
-                    run=self.id,
-                    what=f"{name} at step {step:g}",
-                    reason=f"a {value['_type']} that is not among the files",
-                )
-            )
-            return
-        content, media_type = (
-            file.read_bytes(),
-            mimetypes.guess_type(file.name)[0] or "application/octet-stream",
-        )
+            raise BadSourceError(f"a {value['_type']} that is not among the files of the run")
+        content = file.read_bytes()
+        if kind == "table":
+            return Media(_table(json.loads(content)))
         details: dict[str, Plain] = {
             key: value[key] for key in ("width", "height", "caption") if isinstance(value.get(key), int | str)
         }
-        if kind == "table":
-            content, media_type, details = _table(json.loads(content))
-        yield MediaPoint(
-            name=name, kind=kind, step=step, time=time, index=index, media_type=media_type,
-            content=content, size_bytes=len(content), details=details,
-        )  # fmt: skip
+        media_type = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+        return Media(Encoded(kind, media_type, content, details))
 
     def _inside(self, path: str) -> Path | None:
         """Return a file of the run; a name that leads out of its folder is none."""
@@ -348,25 +345,16 @@ def _items(message: Message, field: int) -> dict[str, Any]:
 def _numbers(name: str, value: Any) -> Iterator[tuple[str, float]]:
     if isinstance(value, bool | int | float):
         yield name, float(value)
-    elif isinstance(value, str) and value in ("NaN", "Infinity", "-Infinity"):
+    elif isinstance(value, str) and value in _NO_TEXTS:
         yield name, float(value.replace("Infinity", "inf"))
     elif isinstance(value, dict) and "_type" not in value:
         for key, part in value.items():
             yield from _numbers(f"{name}.{key}", part)
 
 
-def _point(name: str, step: float, time: int, encoded: Any) -> MediaPoint:
-    kind, media_type, content, details = encoded
-    return MediaPoint(
-        name=name, kind=kind, step=step, time=time, media_type=media_type, content=content, size_bytes=len(content), details=details
-    )  # fmt: skip
-
-
-def _table(document: dict[str, Any]) -> tuple[bytes, str, dict[str, Plain]]:
+def _table(document: dict[str, Any]) -> Encoded:
     """Return a table of theirs as Parquet; a column of several kinds becomes text."""
     import pyarrow as pa
-
-    from everloop.tracking.media.values import as_media
 
     columns: dict[str, Any] = {}
     for at, name in enumerate(document["columns"]):
@@ -376,7 +364,7 @@ def _table(document: dict[str, Any]) -> tuple[bytes, str, dict[str, Plain]]:
         except (pa.ArrowInvalid, pa.ArrowTypeError):
             columns[str(name)] = pa.array([None if value is None else json.dumps(value) for value in values])
     [encoded] = as_media(pa.table(columns)) or []
-    return encoded.content, encoded.media_type, encoded.details
+    return encoded
 
 
 def _lines(logs: list[_Log]) -> Iterator[PrintedLine]:

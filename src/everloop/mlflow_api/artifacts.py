@@ -18,10 +18,10 @@ from everloop.core.actors import acting_as
 from everloop.core.digests import Digest
 from everloop.core.errors import UnavailableError
 from everloop.kernel.operations.calls import authorize
-from everloop.mlflow_api import places
+from everloop.mlflow_api import places, queries
 from everloop.mlflow_api.endpoints import endpoint, required
 from everloop.mlflow_api.errors import UnknownEndpointError
-from everloop.mlflow_api.experiments import place_of
+from everloop.mlflow_api.experiments import number_of, place_of
 from everloop.mlflow_api.pages import page
 from everloop.mlflow_api.runs import id_of, missing
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Receive, Scope, Send
 
-    from everloop.mlflow_api.queries import Stored
+    from everloop.mlflow_api.queries import ExperimentRow, Stored
 
 # Files up to this size are put and got in one piece.
 SMALL = 1 << 20
@@ -61,15 +61,9 @@ class Listing(msgspec.Struct):
 @endpoint("GET artifacts/list", needs="run.read")
 def list_artifacts(app: App, asked: Listing) -> dict[str, Any]:
     """Return what lies in a folder of a run's artifacts, with paths from the run's own folder."""
-    from everloop.mlflow_api import queries
-    from everloop.mlflow_api.experiments import number_of
-
     run_id = id_of(asked)
     folder = places.clean(asked.path)
-    with app.kernel.catalog.read() as connection:
-        row = queries.experiment_of_run(connection, run_id)
-    if row is None:
-        raise missing(run_id)
+    row = _experiment_of(app, run_id)
     start = f"{number_of(row)}/{run_id}/artifacts"
     listed = places.list_folder(places.below(app, f"{start}/{folder}" if folder else start))
     found, token = page(listed, limit=_LISTED, token=asked.page_token)
@@ -83,7 +77,8 @@ async def answer(app: App, scope: Scope, receive: Receive, send: Send) -> None:
     method, path = scope["method"], scope["path"]
     query = {name: texts[-1] for name, texts in parse_qs(scope["query_string"].decode("latin-1")).items()}
     if path == "/get-artifact" and method == "GET":
-        start = await run_in_threadpool(_run_folder, app, query.get("run_id") or query.get("run_uuid", ""))
+        run_id = query.get("run_id") or query.get("run_uuid", "")
+        start = await run_in_threadpool(_as_actor, app, scope, "run.read", _run_folder, run_id)
         await _download(app, scope, send, start + places.clean(query.get("path", "")))
         return
     if path == "/model-versions/get-artifact" and method == "GET":
@@ -114,15 +109,16 @@ def _as_actor(app: App, scope: Scope, needs: str, verb: Any, *arguments: Any) ->
 
 
 def _run_folder(app: App, run_id: str) -> str:
-    from everloop.mlflow_api import queries
-    from everloop.mlflow_api.experiments import number_of
-
     required(run_id, "run_id")
+    return f"{number_of(_experiment_of(app, run_id))}/{run_id}/artifacts/"
+
+
+def _experiment_of(app: App, run_id: str) -> ExperimentRow:
     with app.kernel.catalog.read() as connection:
         row = queries.experiment_of_run(connection, run_id)
     if row is None:
         raise missing(run_id)
-    return f"{number_of(row)}/{run_id}/artifacts/"
+    return row
 
 
 def _listing(app: App, scope: Scope, folder: str) -> bytes:

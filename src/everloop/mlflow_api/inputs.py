@@ -11,9 +11,8 @@ from everloop.mlflow_api import queries
 from everloop.mlflow_api.endpoints import Tag, endpoint, required
 from everloop.mlflow_api.experiments import names_of, number_of
 from everloop.mlflow_api.runs import active, id_of
-from everloop.tracking import queries as tracking
 from everloop.tracking.naming import check_names
-from everloop.tracking.tables import run_input
+from everloop.tracking.records import DatasetInput as Known
 
 
 class Dataset(msgspec.Struct, omit_defaults=True):
@@ -77,7 +76,7 @@ def log_inputs(app: App, asked: Inputs) -> None:
         required(one.dataset.digest, "dataset.digest")
     check_names([one.dataset.name for one in asked.datasets])
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         rows = [
             _row(row.number, "dataset", one.dataset.name, one.dataset.digest, msgspec.to_builtins(one))
             for one in asked.datasets
@@ -87,16 +86,14 @@ def log_inputs(app: App, asked: Inputs) -> None:
         ]
         queries.put_inputs(connection, rows)
         known = [
-            {
-                "run": row.number,
-                "name": one.dataset.name,
-                "ref": f"{one.dataset.name}@{one.dataset.digest}",
-                "digest": one.dataset.digest,
-            }
+            Known(
+                name=one.dataset.name,
+                ref=f"{one.dataset.name}@{one.dataset.digest}",
+                digest=one.dataset.digest,
+            )
             for one in asked.datasets
         ]
-        tracking.put_rows(connection, run_input, known, change=("ref", "digest"))
-        tracking.change_run(connection, row.number)
+        app.tracking.log_batch(run_id, inputs=known)
 
 
 @endpoint("POST runs/outputs", needs="run.write")
@@ -104,7 +101,7 @@ def log_outputs(app: App, asked: Outputs) -> None:
     """Note which models a run made."""
     run_id = id_of(asked)
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         rows = [
             _row(row.number, "output", one.model_id, str(one.step), msgspec.to_builtins(one))
             for one in asked.models

@@ -160,8 +160,8 @@ def finalize(app: App, asked: Finalized) -> dict[str, Any]:
 def delete(app: App, asked: ById) -> None:
     """Delete a logged model; its files stay until they are collected."""
     now = app.kernel.clock.now()
-    row = find(app, asked.model_id)
     with app.kernel.catalog.transaction() as connection:
+        row = find(app, asked.model_id, locks=True)
         queries.put_model(connection, row._replace(deleted_at=now))
 
 
@@ -182,12 +182,12 @@ def set_tags(app: App, asked: Tags) -> dict[str, Any]:
 @endpoint("DELETE logged-models/{model_id}/tags/{tag_key}", needs="run.write")
 def delete_tag(app: App, asked: OneTag) -> None:
     """Remove a tag."""
-    if asked.tag_key not in find(app, asked.model_id).tags:
-        raise NothingThereError(
-            f"No tag with key {asked.tag_key!r} found for model with ID {asked.model_id!r}."
-        )
 
     def without(row: ModelRow) -> ModelRow:
+        if asked.tag_key not in row.tags:
+            raise NothingThereError(
+                f"No tag with key {asked.tag_key!r} found for model with ID {asked.model_id!r}."
+            )
         return row._replace(tags={key: value for key, value in row.tags.items() if key != asked.tag_key})
 
     _change(app, asked.model_id, without)
@@ -223,15 +223,15 @@ def list_folder(app: App, asked: Folder) -> dict[str, Any]:
     return answer | ({"next_page_token": token} if token else {})
 
 
-def find(app: App, model_id: str) -> ModelRow:
-    """Return a logged model.
+def find(app: App, model_id: str, *, locks: bool = False) -> ModelRow:
+    """Return a logged model; in a write transaction `locks` keeps other writers of it out until the commit.
 
     Raises:
         NothingThereError: there is none.
     """
     required(model_id, "model_id")
     with app.kernel.catalog.read() as connection:
-        row = queries.model_named(connection, model_id)
+        row = queries.model_named(connection, model_id, locks=locks)
     if row is None:
         raise NothingThereError(f"Logged model with ID '{model_id}' not found.")
     return row
@@ -276,7 +276,7 @@ def _experiment(app: App, row: ModelRow) -> ExperimentRow:
 def _change(app: App, model_id: str, change: Any) -> dict[str, Any]:  # noqa: ANN401 - a function of a row
     now = app.kernel.clock.now()
     with app.kernel.catalog.transaction() as connection:
-        row: ModelRow = change(find(app, model_id))._replace(updated_at=now)
+        row: ModelRow = change(find(app, model_id, locks=True))._replace(updated_at=now)
         queries.put_model(connection, row)
     return as_document(row, _experiment(app, row))
 

@@ -189,7 +189,7 @@ def remove(app: App, path: str) -> None:
     place = split(path)
     with app.kernel.catalog.transaction() as connection:
         if place.run:
-            row = active(app, connection, place.run)
+            row = active(connection, place.run)
             found = queries.run_artifacts(connection, row.number, place.name)
             names = [_joined(place.name, one.path) for one in found]
             queries.remove_run_artifacts(connection, row.number, names)

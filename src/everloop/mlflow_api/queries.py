@@ -224,10 +224,10 @@ def put_model(connection: sa.Connection, row: ModelRow) -> None:
     tracking.put_rows(connection, mlflow_model, [values], change=change)
 
 
-def model_named(connection: sa.Connection, model_id: str) -> ModelRow | None:
-    """Return a logged model that is not deleted, locked in a write transaction."""
+def model_named(connection: sa.Connection, model_id: str, *, locks: bool = False) -> ModelRow | None:
+    """Return a logged model that is not deleted; `locks` keeps other writers of it out until the commit."""
     query = sa.select(mlflow_model).where(mlflow_model.c.id == model_id, mlflow_model.c.deleted_at.is_(None))
-    row = connection.execute(query).first()
+    row = connection.execute(query.with_for_update() if locks else query).first()
     return None if row is None else ModelRow(*row)
 
 
@@ -297,9 +297,10 @@ def put_trace(connection: sa.Connection, row: TraceRow) -> None:
     tracking.put_rows(connection, mlflow_trace, [values], change=[name for name in values if name != "id"])
 
 
-def trace_named(connection: sa.Connection, trace_id: str) -> TraceRow | None:
-    """Return a trace."""
-    row = connection.execute(sa.select(mlflow_trace).where(mlflow_trace.c.id == trace_id)).first()
+def trace_named(connection: sa.Connection, trace_id: str, *, locks: bool = False) -> TraceRow | None:
+    """Return a trace; `locks` keeps other writers of it out until the commit."""
+    query = sa.select(mlflow_trace).where(mlflow_trace.c.id == trace_id)
+    row = connection.execute(query.with_for_update() if locks else query).first()
     return None if row is None else TraceRow(*row)
 
 

@@ -247,7 +247,7 @@ def update(app: App, asked: Changed) -> dict[str, Any]:
     state = _state(asked.status)
     ended_at = _time(asked.end_time, "end_time")
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         if asked.run_name:
             app.tracking.edit_run(run_id, name=asked.run_name, tags={RUN_NAME: asked.run_name})
         if state == "running" and row.status != "running":
@@ -307,13 +307,12 @@ def id_of(asked: Any) -> str:  # noqa: ANN401 - any request that names a run
     return str(run_id)
 
 
-def active(app: App, connection: sa.Connection, run_id: str) -> RunRow:
+def active(connection: sa.Connection, run_id: str) -> RunRow:
     """Return a run that takes values, locked until the commit.
 
     Raises:
         NothingThereError, BadParameterError: it is not there, or deleted.
     """
-    del app
     row = tracking.lock(connection, run_id)
     if row is None:
         raise missing(run_id)

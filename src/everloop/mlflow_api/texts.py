@@ -1,4 +1,4 @@
-"""Params are texts to MLflow; we keep what is written exactly like a number as that number, so that filters can compare it.
+"""Values as MLflow writes them: params are texts to it, and numbers that are not finite, too.
 
 Laws: tests/property/test_mlflow_texts.py.
 """
@@ -6,27 +6,10 @@ Laws: tests/property/test_mlflow_texts.py.
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from everloop.tracking.records import Plain
-
-_WHOLE = re.compile(r"-?[1-9][0-9]{0,14}|0")
-_LONGEST_NUMBER = 25
-
-
-def plain_of(text: str) -> Plain:
-    """Return a text as the number whose text it is, else as it is; `text_of` gives the text back."""
-    if _WHOLE.fullmatch(text):
-        return int(text)
-    if len(text) > _LONGEST_NUMBER or not text[-1:].isdecimal():
-        return text
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if math.isfinite(number) and repr(number) == text else text
 
 
 def text_of(value: Plain) -> str:

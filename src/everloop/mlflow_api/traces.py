@@ -152,7 +152,7 @@ def set_tag(app: App, asked: Tagged) -> None:
     """Set a tag."""
     required(asked.key, "key")
     with app.kernel.catalog.transaction() as connection:
-        row = find(app, asked.trace_id)
+        row = find(app, asked.trace_id, locks=True)
         queries.put_trace(connection, row._replace(tags=row.tags | {asked.key: asked.value}))
 
 
@@ -160,7 +160,7 @@ def set_tag(app: App, asked: Tagged) -> None:
 def delete_tag(app: App, asked: Tagged) -> None:
     """Remove a tag."""
     with app.kernel.catalog.transaction() as connection:
-        row = find(app, asked.trace_id)
+        row = find(app, asked.trace_id, locks=True)
         if asked.key not in row.tags:
             raise NothingThereError(
                 f"No trace tag with key '{asked.key}' for trace with ID '{asked.trace_id}'"
@@ -192,7 +192,7 @@ def delete(app: App, asked: Deleted) -> dict[str, int]:
 def assess(app: App, asked: Assessed) -> dict[str, Any]:
     """Add feedback or an expectation; one that overrides another makes that invalid."""
     with app.kernel.catalog.transaction() as connection:
-        row = find(app, asked.trace_id)
+        row = find(app, asked.trace_id, locks=True)
         made = _completed(app, row.id, asked.assessment)
         others = [
             one | {"valid": False} if one["assessment_id"] == made.get("overrides") else one
@@ -214,7 +214,7 @@ def change_assessment(app: App, asked: Assessed) -> dict[str, Any]:
     # A mask of protobuf's JSON is one text: names with commas between, in camel case.
     names = {re.sub(r"([A-Z])", r"_\1", one).lower() for one in asked.update_mask.split(",") if one}
     with app.kernel.catalog.transaction() as connection:
-        row = find(app, asked.trace_id)
+        row = find(app, asked.trace_id, locks=True)
         before = _assessment(row, asked.assessment_id)
         change = {key: value for key, value in asked.assessment.items() if key in names}
         after = before | change | {"last_update_time": app.kernel.clock.now().isoformat()}
@@ -227,7 +227,7 @@ def change_assessment(app: App, asked: Assessed) -> dict[str, Any]:
 def delete_assessment(app: App, asked: Assessed) -> None:
     """Remove an assessment; one that it overrode is valid again."""
     with app.kernel.catalog.transaction() as connection:
-        row = find(app, asked.trace_id)
+        row = find(app, asked.trace_id, locks=True)
         gone = _assessment(row, asked.assessment_id)
         kept = [
             one | {"valid": True} if one["assessment_id"] == gone.get("overrides") else one
@@ -237,15 +237,15 @@ def delete_assessment(app: App, asked: Assessed) -> None:
         queries.put_trace(connection, row._replace(assessments=kept))
 
 
-def find(app: App, trace_id: str) -> TraceRow:
-    """Return a trace.
+def find(app: App, trace_id: str, *, locks: bool = False) -> TraceRow:
+    """Return a trace; in a write transaction `locks` keeps other writers of it out until the commit.
 
     Raises:
         NothingThereError: there is none.
     """
     required(trace_id, "trace_id")
     with app.kernel.catalog.read() as connection:
-        row = queries.trace_named(connection, trace_id)
+        row = queries.trace_named(connection, trace_id, locks=locks)
     if row is None:
         raise NothingThereError(f"Trace with ID '{trace_id}' not found.")
     return row

@@ -15,9 +15,10 @@ from everloop.mlflow_api.endpoints import Tag, endpoint, required
 from everloop.mlflow_api.errors import BadParameterError, NothingThereError
 from everloop.mlflow_api.runs import NOTE, RUN_NAME, active, id_of
 from everloop.mlflow_api.tables import ModelMetric
-from everloop.mlflow_api.texts import number_of, plain_of, text_of
+from everloop.mlflow_api.texts import number_of, text_of
 from everloop.tracking import queries as tracking
 from everloop.tracking.naming import check_names, check_texts
+from everloop.tracking.plain import plain_of
 from everloop.tracking.series.columns import pack
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def log_metric(app: App, asked: OneMetric) -> None:
     if asked.timestamp is None:
         raise BadParameterError("Missing value for required parameter 'timestamp'.")
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         app.tracking.apply(connection, row, series=_series([asked]))
         keep_metrics(connection, run_id, [asked])
 
@@ -103,7 +104,7 @@ def delete_tag(app: App, asked: OneText) -> None:
     """Remove a tag."""
     run_id = id_of(asked)
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         if not tracking.remove_tags(connection, row.number, [asked.key]):
             raise NothingThereError(f"No tag with name: {asked.key} in run with id {run_id}")
         app.tracking.edit_run(run_id, note="" if asked.key == NOTE else None, remove_tags=[asked.key])
@@ -135,7 +136,7 @@ def log_model(app: App, asked: LoggedModel) -> None:
         raise BadParameterError(f"Model json is missing mandatory fields: {', '.join(lacking)}")
     history = "mlflow.log-model.history"
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         [run] = tracking.read_runs(connection, [row.number])
         before = msgspec.json.decode(run.tags.get(history, "[]"), type=list[object])
         app.tracking.apply(connection, row, tags={history: msgspec.json.encode([*before, model]).decode()})
@@ -153,7 +154,7 @@ def _log_texts(
     check_names([*(one.name for one in series), *plain, *(tags or {})])
     check_texts({**plain, **(tags or {})})
     with app.kernel.catalog.transaction() as connection:
-        row = active(app, connection, run_id)
+        row = active(connection, run_id)
         if params:
             _refuse_changed(connection, row, run_id, params)
         app.tracking.apply(connection, row, series=series, params=plain, tags=tags)
@@ -186,7 +187,7 @@ def keep_metrics(connection: sa.Connection, run_id: str, metrics: list[OneMetric
         if one.model_id:
             by_model.setdefault(one.model_id, []).append(one)
     for model_id, several in by_model.items():
-        row = queries.model_named(connection, model_id)
+        row = queries.model_named(connection, model_id, locks=True)
         if row is None:
             raise NothingThereError(f"Logged model with ID '{model_id}' not found.")
         latest = {(one.key, one.dataset_name, one.dataset_digest): one for one in row.metrics}

@@ -88,7 +88,7 @@ class Organizing(Service):
         """
         _check_texts(tags or {}, note or "")
         with self.kernel.catalog.transaction() as connection:
-            before = _model(connection, model)
+            before = _model(connection, model, locks=True)
             values = {
                 "note": before.note if note is None else note,
                 "tags": _changed(before.tags, tags, remove_tags),
@@ -139,6 +139,8 @@ class Organizing(Service):
         """
         _check_texts(tags or {}, note or "")
         with self.kernel.catalog.transaction() as connection:
+            # The model's row stands for its versions: whoever changes one of them holds it.
+            _model(connection, model, locks=True)
             before = queries.find(connection, model, str(version))
             values = {
                 "note": before.note if note is None else note,
@@ -203,8 +205,9 @@ def _rename(connection: sa.Connection, model: str, name: str) -> None:
         connection.execute(table.update().where(table.c[column] == model).values({column: name}))
 
 
-def _model(connection: sa.Connection, name: str) -> RegisteredModel:
-    row = connection.execute(sa.select(tables.model).where(tables.model.c.name == name)).first()
+def _model(connection: sa.Connection, name: str, *, locks: bool = False) -> RegisteredModel:
+    query = sa.select(tables.model).where(tables.model.c.name == name)
+    row = connection.execute(query.with_for_update() if locks else query).first()
     if row is None:
         raise ModelNotFoundError(
             f"there is no model {name}; `everloop model ls` lists them.", subject=f"model:{name}"

@@ -11,7 +11,6 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from everloop.core.clock import SystemClock, to_microseconds
-from everloop.tracking.records import MediaPoint
 from everloop.tracking.series.columns import pack
 from everloop.tracking.spool import Batch
 
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from everloop.core.clock import Clock
     from everloop.tracking.media.values import Encoded
-    from everloop.tracking.records import DatasetInput, Plain, PrintedLine
+    from everloop.tracking.records import DatasetInput, MediaPoint, Plain, PrintedLine
 
 Item = TypeVar("Item")
 # Points in one batch: 1.6 MB as JSON.
@@ -38,13 +37,17 @@ class _Series(NamedTuple):
 
 
 class Buffer:
-    """What a run was given and has not packed yet. Any thread may add; one at a time may pack."""
+    """What a run was given and has not packed yet. Any thread may add; one at a time may pack.
+
+    Attributes:
+        calls: values of metrics that wait, one entry a call; for a look at their number, which each call of `log` takes.
+    """
 
     def __init__(self, clock: Clock) -> None:
-        self._waiting: deque[tuple[Mapping[str, float], float | None, int]] = deque()
+        self.calls: deque[tuple[Mapping[str, float], float | None, int]] = deque()
         self._params: deque[tuple[str, Plain]] = deque()
         self._tags: deque[tuple[str, str]] = deque()
-        self._media: deque[tuple[str, int, Encoded, float | None, int]] = deque()
+        self._media: deque[tuple[str, Sequence[Encoded], float | None, int]] = deque()
         self._lines: deque[PrintedLine] = deque()
         self._inputs: deque[DatasetInput] = deque()
         self._next_step: dict[str, float] = {}
@@ -56,23 +59,22 @@ class Buffer:
 
     def __len__(self) -> int:
         """Return about how many calls wait."""
-        return len(self._waiting) + len(self._params) + len(self._tags) + len(self._media) + len(self._lines)
+        return len(self.calls) + len(self._params) + len(self._tags) + len(self._media) + len(self._lines)
 
     def add(self, values: Mapping[str, float], step: float | None) -> None:
         """Append one value of each metric."""
-        self._waiting.append((values, step, self.now()))
+        self.calls.append((values, step, self.now()))
 
     def add_media(self, name: str, values: Sequence[Encoded], step: float | None) -> None:
         """Append values that are no numbers, all at one step of one name."""
-        at = self.now()
-        self._media.extend((name, index, value, step, at) for index, value in enumerate(values))
+        self._media.append((name, values, step, self.now()))
 
     def pack(self, sequence: int) -> Batch | None:
         """Take out what waits, at most a batch of it; None when nothing does."""
         series: dict[str, _Series] = {}
         left = LARGEST_BATCH
-        take, steps = self._waiting.popleft, self._next_step
-        while self._waiting and left > 0:
+        take, steps = self.calls.popleft, self._next_step
+        while self.calls and left > 0:
             values, step, at = take()
             for name, value in values.items():
                 columns = series.get(name)
@@ -104,27 +106,13 @@ class Buffer:
     def _pack_media(self) -> list[MediaPoint]:
         found: list[MediaPoint] = []
         left = _MEDIA_BYTES
-        while self._media and (left > 0 or self._media[0][1]):  # those of one call stay together
-            name, index, value, step, at = self._media.popleft()
+        while self._media and left > 0:
+            name, values, step, at = self._media.popleft()
             place = self._next_step.get(name, 0.0) if step is None else step
-            if index:
-                place = found[-1].step
             self._next_step[name] = place + 1
-            kind, media_type, content, details = value
-            found.append(
-                MediaPoint(
-                    name=name,
-                    kind=kind,
-                    step=place,
-                    time=at,
-                    index=index,
-                    media_type=media_type,
-                    content=content,
-                    size_bytes=len(content),
-                    details=details,
-                )
-            )
-            left -= len(content) + _MEDIA_HEAD
+            for index, value in enumerate(values):
+                found.append(value.at(name, place, at, index=index))
+                left -= len(value.content) + _MEDIA_HEAD
         return found
 
 

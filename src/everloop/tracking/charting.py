@@ -89,8 +89,7 @@ class Charting(Recording):
             key = queries.key_ids(connection, "metric", [name]).get(name)
             found = columns.join([]) if key is None else reading.read(connection, number, key, high=until)
         first = 0 if after is None else int(found.steps.searchsorted(after, "right"))
-        steps, times, values = (column[first:].tobytes() for column in found)
-        return PointColumns(name=name, steps=steps, times=times, values=values)
+        return columns.pack_arrays(name, found.part(first, len(found.steps)))
 
     def series(self, run: str, name: str) -> Columns:
         """Return all points of a metric as arrays.

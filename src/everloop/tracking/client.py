@@ -219,6 +219,7 @@ class ActiveRun:
 
 
 _FARTHEST = float("inf")
+_NO_NUMBERS = (str, bytes, bytearray)
 _current: ContextVar[ActiveRun | None] = ContextVar("everloop_run", default=None)
 
 
@@ -277,7 +278,7 @@ def _number(name: str, value: object) -> float:
 
 def _as_number(value: object) -> float | None:
     """Return a number of any library as a float; None for what is none, texts and arrays among it."""
-    if isinstance(value, str | bytes | bytearray) or getattr(value, "ndim", None):
+    if type(value) is not int and (isinstance(value, _NO_NUMBERS) or getattr(value, "ndim", None)):
         return None
     try:
         return float(value)  # type: ignore[arg-type] # whatever it is, this says whether it is a number

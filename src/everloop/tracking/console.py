@@ -78,11 +78,12 @@ class _Console:
         with self._lock:
             if listener not in self._listeners:
                 return
-            for lines in self._lines:
-                self._tell(lines.rest())
+            rests = [line for lines in self._lines for line in lines.rest()]
+            others = tuple(self._listeners)
             self._listeners.remove(listener)
             if not self._listeners:
                 self._restore()
+        self._tell(rests, others)
 
     def _patch(self) -> None:
         """Listen to the streams of now; a program may have put others in their place since the last time."""
@@ -105,18 +106,20 @@ class _Console:
             # Whoever prints while lines are told must not be told again.
             if isinstance(text, str) and not getattr(self._speaking, "now", False):
                 with self._lock:
-                    self._tell(lines.add(text))
+                    whole, listeners = lines.add(text), tuple(self._listeners)
+                self._tell(whole, listeners)
             return written
 
         return heard
 
-    def _tell(self, lines: list[tuple[str, bool]]) -> None:
+    def _tell(self, lines: list[tuple[str, bool]], listeners: tuple[Listener, ...]) -> None:
+        """Tell lines, holding no lock: listeners take locks whose owners may print."""
         if not lines:
             return
         self._speaking.now = True
         try:
             for text, is_error in lines:
-                for listener in self._listeners:
+                for listener in listeners:
                     listener(text, is_error)
         finally:
             self._speaking.now = False

@@ -189,7 +189,7 @@ class Background:
         """Start the thread with the first value; wake it when very many wait."""
         if self._thread is None:
             self._run_thread()
-        if len(self.buffer) > _MANY:
+        if len(self.buffer.calls) > _MANY:
             self._wake.set()
 
     def artifact(self, name: str, content: bytes | Path) -> None:

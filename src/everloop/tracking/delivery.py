@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from everloop.tracking.spool import Entry
 
 # A content up to this size travels in its batch.
-_SENT_INLINE = 64 << 10
+SENT_INLINE = 64 << 10
 
 
 class Sink(Protocol):
@@ -111,7 +111,7 @@ class Delivery:
                     series=entry.series,
                     params=entry.params,
                     tags=entry.tags,
-                    media=[self._without_content(one) for one in entry.media],
+                    media=self._without_contents(entry.media),
                     lines=entry.lines,
                     inputs=entry.inputs,
                 )
@@ -121,11 +121,13 @@ class Delivery:
                 ended = from_microseconds(entry.ended_at)
                 self._sink.finish_run(self.run, status=entry.status, error=entry.error, ended_at=ended)
 
-    def _without_content(self, one: MediaPoint) -> MediaPoint:
-        """Put a large content into the object store, and name it there."""
-        if len(one.content) <= _SENT_INLINE:
-            return one
-        return msgspec.structs.replace(one, content=b"", digest=self._objects.put(one.content))
+    def _without_contents(self, media: list[MediaPoint]) -> list[MediaPoint]:
+        """Put large contents into the object store, and name them there."""
+        if not media:
+            return media
+        from everloop.tracking.keeping import in_objects
+
+        return in_objects(self._objects, media, above=SENT_INLINE)
 
     def _start(self, start: Start) -> None:
         found = {field: self._objects.put(content) for field, content in start.files.items()}

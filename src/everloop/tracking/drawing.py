@@ -1,4 +1,4 @@
-"""Tables and small charts as HTML, for notebooks; every text is escaped. Tests: tests/unit/tracking/test_comparing.py."""
+"""Tables as HTML, for notebooks; every text is escaped. Tests: tests/unit/tracking/test_comparing.py."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ _CELL = "padding:2px 10px;border-bottom:1px solid #8884;text-align:left;vertical
 def table_of(columns: Sequence[str], rows: Sequence[Sequence[object]], *, note: str = "") -> str:
     """Return a table of HTML."""
     head = "".join(f'<th style="{_CELL}">{html.escape(name)}</th>' for name in columns)
-    body = "".join(
-        f"<tr>{''.join(f'<td style={chr(34)}{_CELL}{chr(34)}>{cell(value)}</td>' for value in row)}</tr>"
-        for row in rows
-    )
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in rows)
     below = f'<div style="opacity:.7">{html.escape(note)}</div>' if note else ""
     return f'<div><table style="{_STYLE}"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{below}</div>'
+
+
+def _cell(value: object) -> str:
+    return f'<td style="{_CELL}">{cell(value)}</td>'
 
 
 def cell(value: object) -> str:

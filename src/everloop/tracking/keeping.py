@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import sqlalchemy as sa
@@ -57,7 +57,6 @@ def keep_media(objects: Objects, media: Sequence[MediaPoint]) -> list[MediaPoint
     Raises:
         BadMediaPointError: as named.
     """
-    found = []
     for one in media:
         if not math.isfinite(one.step) or one.index < 0 or len(one.details) > _MOST_DETAILS:
             raise BadMediaPointError(
@@ -67,15 +66,17 @@ def keep_media(objects: Objects, media: Sequence[MediaPoint]) -> list[MediaPoint
             )
         if one.digest is not None:
             parse_digest(one.digest)
-            found.append(msgspec.structs.replace(one, content=b""))
-        elif len(one.content) <= INLINE_BYTES:
-            found.append(msgspec.structs.replace(one, size_bytes=len(one.content)))
-        else:
-            digest = objects.put(one.content)
-            found.append(
-                msgspec.structs.replace(one, content=b"", digest=digest, size_bytes=len(one.content))
-            )
-    return found
+    return in_objects(objects, media, above=INLINE_BYTES)
+
+
+def in_objects(objects: Objects, media: Sequence[MediaPoint], *, above: int) -> list[MediaPoint]:
+    """Return media of which those with a content above some bytes name an object instead."""
+    large = [one.content for one in media if len(one.content) > above]
+    digests = iter(objects.put_many(large) if large else ())
+    return [
+        msgspec.structs.replace(one, content=b"", digest=next(digests)) if len(one.content) > above else one
+        for one in media
+    ]
 
 
 def put_media(connection: sa.Connection, number: int, media: Sequence[MediaPoint]) -> None:
@@ -90,7 +91,7 @@ def put_media(connection: sa.Connection, number: int, media: Sequence[MediaPoint
             "time": one.time,
             "kind": one.kind,
             "media_type": one.media_type[:200],
-            "size_bytes": one.size_bytes,
+            "size_bytes": one.size_bytes if one.digest is not None else len(one.content),
             "content": None if one.digest is not None else one.content,
             "digest": one.digest,
             "details": one.details,
@@ -150,33 +151,20 @@ def put_lines(connection: sa.Connection, number: int, lines: Sequence[PrintedLin
     """Append lines to the output of a locked run; beyond what is kept of one run a last line says so."""
     if not lines:
         return
-    size, kept = connection.execute(
-        sa.select(
-            sa.func.coalesce(sa.func.sum(run_output.c.size_bytes), 0),
-            sa.func.coalesce(sa.func.max(run_output.c.first + run_output.c.lines), 0),
-        ).where(run_output.c.run == number)
-    ).one()
-    if size > MOST_OUTPUT_BYTES:
+    last = _last_row(connection, number)
+    before = last.before_bytes + last.size_bytes if last is not None else 0
+    if last is not None and before > MOST_OUTPUT_BYTES:
         return
     new = [_cut(line) for line in lines]
-    if size + sum(len(line.text) for line in new) > MOST_OUTPUT_BYTES:
-        # It is over the limit from here on, whatever the sizes of these lines are in bytes.
+    # Whatever the texts take as bytes, it is no less: with the mark the output is over the limit and stays so.
+    if before + sum(len(line.text) for line in new) > MOST_OUTPUT_BYTES:
         new.append(PrintedLine(new[-1].time, True, _FULL))
-        size_of_end = MOST_OUTPUT_BYTES + 1
-    else:
-        size_of_end = 0
-    last = connection.execute(
-        sa.select(run_output.c.first, run_output.c.lines, run_output.c.data)
-        .where(run_output.c.run == number, run_output.c.size_bytes < _ROW_BYTES)
-        .order_by(run_output.c.first.desc())
-        .limit(1)
-    ).first()
-    first = int(kept)
-    if last is not None and last.first + last.lines == kept:
+    first = last.first + last.lines if last is not None else 0
+    if last is not None and last.size_bytes < _ROW_BYTES:
         new = [*_lines_of(last.data), *new]
-        first = last.first
+        first, before = last.first, last.before_bytes
         connection.execute(run_output.delete().where(run_output.c.run == number, run_output.c.first == first))
-    rows = []
+    rows: list[dict[str, object]] = []
     for start, part in _parts(new):
         content = _encode_lines(part)
         rows.append(
@@ -185,12 +173,17 @@ def put_lines(connection: sa.Connection, number: int, lines: Sequence[PrintedLin
                 "first": first + start,
                 "lines": len(part),
                 "size_bytes": len(content),
+                "before_bytes": before,
                 "data": compress(content),
             }
         )
-    if size_of_end:
-        rows[-1]["size_bytes"] = size_of_end
+        before += len(content)
     connection.execute(run_output.insert(), rows)
+
+
+def _last_row(connection: sa.Connection, number: int) -> sa.Row[Any] | None:
+    query = sa.select(run_output).where(run_output.c.run == number)
+    return connection.execute(query.order_by(run_output.c.first.desc()).limit(1)).first()
 
 
 def read_rows(connection: sa.Connection, number: int, *, first: int = 0) -> Iterator[Row]:
@@ -206,8 +199,8 @@ def read_rows(connection: sa.Connection, number: int, *, first: int = 0) -> Iter
 
 def count_lines(connection: sa.Connection, number: int) -> int:
     """Return how many lines a run has printed."""
-    query = sa.select(sa.func.coalesce(sa.func.max(run_output.c.first + run_output.c.lines), 0))
-    return int(connection.execute(query.where(run_output.c.run == number)).scalar_one())
+    last = _last_row(connection, number)
+    return 0 if last is None else int(last.first + last.lines)
 
 
 def lines_in(row: Row) -> list[OutputLine]:

@@ -28,6 +28,11 @@ class TextTooLongError(InvalidInputError):
     code = "tracking.text-too-long"
 
 
+def is_name(name: str) -> bool:
+    """Say whether a text may be a name."""
+    return bool(name) and len(name) <= LONGEST_NAME and name.isprintable()
+
+
 def check_names(names: Sequence[str]) -> None:
     """Refuse names that cannot be shown or asked for.
 
@@ -35,7 +40,7 @@ def check_names(names: Sequence[str]) -> None:
         BadNameError: as named.
     """
     for name in names:
-        if not name or len(name) > LONGEST_NAME or not name.isprintable():
+        if not is_name(name):
             raise BadNameError(
                 f"{name[:60]!r} is no name for a param, metric, tag or artifact: it needs 1 to {LONGEST_NAME} printable characters.",
                 subject=name[:60],

@@ -66,7 +66,7 @@ def test_a_search_is_logged_as_a_whole_with_all_candidates(
 
 
 def test_a_regression_and_estimators_of_users_are_logged(logged: Logged, rows: pd.DataFrame) -> None:
-    class Mine(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # of a library without types
+    class Mine(ClassifierMixin, BaseEstimator):
         def __init__(self, depth: int = 3) -> None:
             self.depth = depth
 
@@ -106,7 +106,7 @@ def test_the_version_that_a_model_was_trained_on_is_an_input_of_its_run(
 def test_what_goes_wrong_here_does_not_reach_the_training(
     logged: Logged, rows: pd.DataFrame, target: pd.Series[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    class Odd(LogisticRegression):  # type: ignore[misc] # of a library without types
+    class Odd(LogisticRegression):
         def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: FBT001, FBT002 - scikit-learn's own form
             if deep:
                 raise RuntimeError("no params today")

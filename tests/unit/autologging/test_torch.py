@@ -38,7 +38,7 @@ def test_a_loop_logs_loss_and_learning_rate_into_the_run_that_goes_on(logged: Lo
 def test_lightning(logged: Logged, tmp_path: Path) -> None:
     lightning = pytest.importorskip("lightning.pytorch")
 
-    class Net(lightning.LightningModule):  # type: ignore[misc, name-defined] # of a library without types
+    class Net(lightning.LightningModule):  # type: ignore[name-defined] # a module at run time
         def __init__(self, width: int = 3) -> None:
             super().__init__()
             self.save_hyperparameters()

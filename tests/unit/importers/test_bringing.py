@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 
+from everloop.core.errors import UnavailableError
 from everloop.importers import ForeignRun, Loss, bring
 from everloop.importers.bringing import id_here
 from everloop.importers.records import Series
@@ -50,10 +52,7 @@ def test_runs_come_after_those_they_name_and_a_circle_is_cut(tracking: Tracking)
     assert report.new_runs == 6
     assert tracking.get_run(id_here(source, "c")).parent == id_here(source, "b")
     assert tracking.get_run(id_here(source, "b")).fork_of == id_here(source, "a")
-    assert {loss.run for loss in report.losses} == {"y", "z"} or {loss.run for loss in report.losses} == {
-        "x",
-        "z",
-    }
+    assert [(loss.run, loss.what) for loss in report.losses] == [("y", "parent"), ("z", "parent")]
 
 
 def test_a_very_long_series_and_many_short_ones_come_in_batches_and_what_is_new_comes_later(
@@ -97,6 +96,27 @@ def test_lines_media_and_artifacts_that_were_added_come_and_the_others_do_not_tw
     ]
     assert [one.step for one in tracking.media(run.id)] == [0.0, 1.0, 2.0]
     assert [one.size_bytes for one in tracking.artifacts(run.id)] == [3]
+
+
+def test_a_home_that_goes_away_ends_the_import_and_calling_again_goes_on(
+    tracking: Tracking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Made(*(ForeignRun(id=name, started_at=NOW, series=lambda: [series(5)]) for name in "abc"))
+    log_batch, calls = tracking.log_batch, []
+
+    def sometimes(*args: Any, **kwargs: Any) -> int:
+        calls.append(args)
+        if len(calls) == 2:
+            raise UnavailableError("the home is away")
+        return log_batch(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(tracking, "log_batch", sometimes)
+        with pytest.raises(UnavailableError):
+            bring(tracking, source)
+    assert len(tracking.list()) == 2
+    report = bring(tracking, source)
+    assert (report.losses, report.new_runs, report.new_points) == ([], 1, 10)
 
 
 def test_what_cannot_be_kept_is_told_and_the_rest_of_the_run_comes(tracking: Tracking) -> None:

@@ -9,7 +9,6 @@ import pytest
 from tests.unit.importers.conftest import points
 
 from everloop.importers import bring, open_source
-from everloop.importers.mlflow import typed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +77,7 @@ def test_all_there_is_of_a_run_comes_once(
         "finished",
         "a note",
     )
-    assert parent.params == {"lr": 0.1, "layers": "[1, 2]", "flag": True}
+    assert parent.params == {"lr": 0.1, "layers": "[1, 2]", "flag": "True"}
     assert parent.ended_at is not None
     assert parent.ended_at.timestamp() == 1_900_000_000
     assert (child.parent, child.tags["team"], child.status) == (parent.id, "risk", "running")
@@ -141,21 +140,3 @@ def test_a_database_names_no_file_outside_the_given_folder(tracking: Tracking, t
     report = bring(tracking, open_source("mlflow", str(tmp_path / "m.db"), artifacts=str(tmp_path / "given")))
     assert tracking.artifacts("a" * 32) == []
     assert "--artifacts" in report.losses[0].reason
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("0.1", 0.1),
-        ("3", 3),
-        ("1e-3", "1e-3"),
-        ("True", True),
-        ("None", None),
-        ("x", "x"),
-        ("[1]", "[1]"),
-        ("007", "007"),
-    ],
-)
-def test_params_get_the_type_that_they_are_written_as(text: str, value: object) -> None:
-    found = typed(text)
-    assert (found, type(found)) == (value, type(value))

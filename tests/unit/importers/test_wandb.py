@@ -25,7 +25,7 @@ run = wandb.init(project="proj", name="one", config={"lr": 0.1, "net": {"depth":
 for i in range(3000):
     wandb.log({"loss": 1 / (i + 1), "deep": {"acc": i / 20}, "odd": math.nan if i == 3 else 1.0})
 wandb.log({"img": wandb.Image(np.zeros((4, 5, 3), np.uint8), caption="black"), "h": wandb.Histogram([1, 2, 2, 3]),
-    "t": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, None]]), "said": "words"})
+    "t": wandb.Table(columns=["a", "b"], data=[[1, "x"], [2, None]]), "said": "words", "deep": {"said": "inner"}, "list": [1, 2], "long": "x" * 2_000_000})
 print("printed line")
 run.summary["best"] = 0.9
 run.finish(exit_code=int(sys.argv[1]))
@@ -70,6 +70,9 @@ def test_an_offline_run_comes_whole_and_once(tracking: Tracking, tmp_path: Path,
     assert tracking.read_media(shown["h"]).counts.sum() == 4
     assert tracking.read_media(shown["t"]).to_pydict() == {"a": [1, 2], "b": ["x", None]}
     assert tracking.read_media(shown["said"]) == "words"
+    assert tracking.read_media(shown["deep.said"]) == "inner"
+    assert tracking.read_media(shown["list"]).tolist() == [1.0, 2.0]
+    assert [loss.what for loss in report.losses] == ["long at step 3000"]
     assert "printed line" in [line.text for line in tracking.output(run.id)]
     assert "requirements.txt" in {artifact.name for artifact in tracking.artifacts(run.id)}
     again = bring(tracking, open_source("wandb", str(tmp_path / "wandb")))

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
+
+from everloop.kernel.events.tables import lineage
 from everloop.tracking.records import Capture, Point
 
 if TYPE_CHECKING:
@@ -99,6 +102,9 @@ def test_datasets_and_models_of_a_run_are_kept_once(ask: Ask, app: App, run_id: 
     assert run["inputs"] == {"dataset_inputs": [data], "model_inputs": [{"model_id": "m-1"}]}
     assert run["outputs"] == {"model_outputs": [{"model_id": "m-2", "step": 3}]}
     assert app.tracking.get_run(run_id).inputs[0].ref == "d@1"
+    with app.kernel.catalog.read() as connection:
+        edges = connection.execute(sa.select(lineage.c.source, lineage.c.target)).all()
+    assert set(edges) == {("dataset:d@1", f"run:{run_id}")}
     summaries = ask("POST", "experiments/search-datasets", {"experiment_ids": ["0"]}).json[
         "dataset_summaries"
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -104,4 +105,6 @@ def test_the_lock_names_every_distribution_once_in_order() -> None:
     lines = environment_lock().decode().splitlines()
 
     assert lines == sorted(set(lines))
-    assert any(line.startswith("pyarrow==") for line in lines)
+    assert set(lines) == {
+        f"{item.metadata['Name'].lower()}=={item.version}" for item in importlib.metadata.distributions()
+    }

@@ -7,10 +7,10 @@ import gc
 import io
 import logging
 import sys
-import weakref
+import threading
 from typing import TYPE_CHECKING
 
-from everloop.tracking import Tracking
+from everloop.tracking import Tracking, console
 from everloop.tracking.console import LONGEST_WAITING, listen
 
 if TYPE_CHECKING:
@@ -58,16 +58,36 @@ def test_a_stream_that_was_put_in_place_while_others_listen_is_heard_too(
 
 
 def test_a_run_that_nobody_holds_does_not_go_on_listening(kernel: Kernel) -> None:
-    run = Tracking(kernel).start()
-    known = weakref.ref(run)
-    run.finish()
-    forgotten = Tracking(kernel).start()
-    forgotten.flush()
-    before = sys.stdout.write
-    del run, forgotten
     gc.collect()
-    assert known() is None
-    assert sys.stdout.write != before
+    before = console._console._listeners[:]
+    forgotten = Tracking(kernel).start()
+    assert len(console._console._listeners) == len(before) + 1
+    del forgotten
+    gc.collect()
+    assert console._console._listeners == before
+
+
+def test_a_listener_may_take_a_lock_whose_owner_prints() -> None:
+    lock, told = threading.Lock(), threading.Event()
+    heard = Heard()
+
+    def careful(text: str, is_error: bool, /) -> None:  # noqa: FBT001 - a listener
+        told.set()
+        with lock:
+            heard(text, is_error)
+
+    end = listen(careful)
+    with lock:
+        other = threading.Thread(target=print, args=["from another thread"])
+        other.start()
+        assert told.wait(20)
+        sys.stdout.write("while the lock is held, and no whole line")
+    other.join(20)
+    end()
+    assert [text for text, _ in heard.lines] == [
+        "from another thread",
+        "while the lock is held, and no whole line",
+    ]
 
 
 def test_a_progress_bar_is_one_line_as_it_was_left() -> None:

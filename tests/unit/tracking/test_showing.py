@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -52,6 +53,25 @@ def test_values_of_all_kinds_count_their_steps_and_stay_in_order(tracking: Track
     assert [one.step for one in tracking.media(run.id, kind="text", until=1, limit=2)] == [0.0, 1.0]
     assert [metric.name for metric in tracking.get_run(run.id).metrics] == ["loss"]
     assert [column.name for column in tracking.run_columns()] == ["loss"]
+
+
+def test_threads_that_show_at_once_mix_nothing_up(tracking: Tracking) -> None:
+    with tracking.start() as run:
+
+        def show(name: str) -> None:
+            for _ in range(200):
+                run.log({name: [el.media.Text(f"{name}{at}") for at in range(5)]})
+
+        threads = [threading.Thread(target=show, args=[name]) for name in "abcd"]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    for name in "abcd":
+        found = tracking.media(run.id, name=name, limit=2000)
+        assert [(one.step, one.index, one.content.decode()) for one in found] == [
+            (float(step), at, f"{name}{at}") for step in range(200) for at in range(5)
+        ]
 
 
 def test_a_large_content_is_an_object_that_the_run_keeps(tracking: Tracking, any_kernel: Kernel) -> None:

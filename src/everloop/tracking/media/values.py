@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from everloop.core.errors import InvalidInputError, UnavailableError
+from everloop.tracking.records import MediaPoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,6 +55,20 @@ class Encoded(NamedTuple):
     media_type: str
     content: bytes
     details: dict[str, Plain]
+
+    def at(self, name: str, step: float, time: int, *, index: int = 0) -> MediaPoint:
+        """Return the value as it travels: under a name, at a step and a time in microseconds since 1970."""
+        return MediaPoint(
+            name=name,
+            kind=self.kind,
+            step=step,
+            time=time,
+            index=index,
+            media_type=self.media_type,
+            content=self.content,
+            size_bytes=len(self.content),
+            details=self.details,
+        )
 
 
 class Media:

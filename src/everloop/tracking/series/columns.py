@@ -72,6 +72,12 @@ def pack(name: str, steps: Sequence[float], times: Sequence[int], values: Sequen
     return PointColumns(name=name, steps=_raw("d", steps), times=_raw("q", times), values=_raw("d", values))
 
 
+def pack_arrays(name: str, columns: Columns) -> PointColumns:
+    """Return columns ready to travel."""
+    steps, times, values = (column.tobytes() for column in columns)
+    return PointColumns(name=name, steps=steps, times=times, values=values)
+
+
 def unpack(points: PointColumns) -> Columns:
     """Return the columns as arrays.
 

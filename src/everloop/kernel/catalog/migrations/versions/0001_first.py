@@ -684,6 +684,7 @@ def upgrade() -> None:
     sa.Column('first', sa.BigInteger(), autoincrement=False, nullable=False),
     sa.Column('lines', sa.Integer(), nullable=False),
     sa.Column('size_bytes', sa.BigInteger(), nullable=False),
+    sa.Column('before_bytes', sa.BigInteger(), nullable=False),
     sa.Column('data', sa.LargeBinary(), nullable=False),
     sa.PrimaryKeyConstraint('run', 'first', name=op.f('pk_run_output')),
     sqlite_with_rowid=False
